@@ -1,0 +1,24 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help install demo test lint bench
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+install: .venv/.installed  ## .venv with every dependency at the versions of constraints.txt
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,joblib]"
+	touch $@
+
+demo: install  ## the whole study on embedded models and benchmarks, into outputs/demo
+	$(BIN)/python evaluate.py experiment=demo
+
+test: install  ## the test suite
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

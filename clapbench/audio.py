@@ -1,0 +1,49 @@
+"""One deterministic path from a sound file to a model's input: decode, downmix, resample, crop.
+
+Channels are averaged first, then the signal is resampled with soxr at quality HQ, then cut to a window
+from the head. No randomness anywhere, so a clip always gives the same wave.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# Seconds decoded beyond the window, so that the resampler's filter sees the same signal as on the whole file.
+RESAMPLER_MARGIN = 1.0
+
+
+def load_wave(path: Path, *, sample_rate: int, window: float | None) -> Float[Tensor, " samples"]:
+    """The clip at ``path`` as a mono float32 wave at ``sample_rate`` (Hz), at most ``window`` seconds long.
+
+    ``window=None`` keeps the whole clip. Raises ``FileNotFoundError`` for a missing file and ``ValueError``,
+    naming the file, for one that cannot be decoded, is empty or holds samples that are not finite.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"clip {path}: no such file. Check bench.root and the paths in the CSV.")
+    try:
+        with soundfile.SoundFile(path) as sound:
+            rate = sound.samplerate
+            frames = -1 if window is None else int((window + RESAMPLER_MARGIN) * rate)
+            samples = sound.read(frames, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise ValueError(
+            f"clip {path}: needed a sound file that libsndfile reads (wav, flac, ogg, mp3, ...), got: {error}. "
+            f"Convert it, or take its item out of the CSV."
+        ) from error
+    if len(samples) == 0:
+        raise ValueError(f"clip {path}: holds no samples. Replace it, or take its item out of the CSV.")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"clip {path}: holds NaN or infinite samples. Replace it, or take its item out.")
+    wave = samples.mean(axis=1, dtype=np.float32)
+    if rate != sample_rate:
+        wave = soxr.resample(wave, rate, sample_rate, quality="HQ")
+    if window is not None:
+        wave = wave[: round(window * sample_rate)]
+    return torch.from_numpy(np.ascontiguousarray(wave))

@@ -1,0 +1,134 @@
+"""The three records that travel through clapbench: what is compared, what was embedded, what came out.
+
+A `Case` is one block of comparisons, `Embeddings` are the rows of one (model, benchmark) pair, and a
+`Cell` is what one run concluded from them. All are frozen; `Cell` is written to disk as strict JSON,
+in which an undefined number is null and never NaN.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """One block of comparisons: ``k`` clips against ``l`` captions.
+
+    ``clips`` and ``captions`` are ids (a clip's path relative to the benchmark's root, a caption's text);
+    ``match[c][t]`` tells whether caption ``t`` describes clip ``c``. ``about`` carries the benchmark's own
+    columns (template, attribute, ...) for tables.
+    """
+
+    clips: tuple[str, ...]
+    captions: tuple[str, ...]
+    match: tuple[tuple[bool, ...], ...]
+    about: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.match), *{len(row) for row in self.match})
+        if shape != (len(self.clips), len(self.captions)):
+            raise ValueError(
+                f"Case: match needs one row per clip and one column per caption, "
+                f"{len(self.clips)} x {len(self.captions)}; got {shape}."
+            )
+
+    @property
+    def match_matrix(self) -> Bool[Tensor, "k l"]:
+        return torch.tensor(self.match, dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Unit rows for each distinct clip and caption, with their ids: what the cache keeps on disk."""
+
+    audio: Float[np.ndarray, "a d"]
+    audio_id: tuple[str, ...]
+    text: Float[np.ndarray, "t d"]
+    text_id: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for side, rows, ids in (("audio", self.audio, self.audio_id), ("text", self.text, self.text_id)):
+            if len(rows) != len(ids):
+                raise ValueError(f"Embeddings: {side} has {len(rows)} rows for {len(ids)} ids.")
+            if not np.isfinite(rows).all():
+                bad = ids[int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])]
+                raise ValueError(
+                    f"Embeddings: {side} row of {bad!r} is not finite. "
+                    f"Look at that {'clip' if side == 'audio' else 'caption'}, or at the model's precision."
+                )
+
+    @property
+    def dim(self) -> int:
+        return int(self.audio.shape[1])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (model, benchmark) result: the content of a ``cell.json``. Field by field as on disk."""
+
+    status: str  # "ok" or "failed"
+    model: str
+    bench: str
+    error: str | None = None
+    n_items: int | None = None
+    protocol: str = "official"
+    scores: dict[str, float | None] = field(default_factory=dict)
+    protocols: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    probes: dict[str, float | None] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    embeddings: dict[str, Any] = field(default_factory=dict)
+    config_key: str | None = None
+    dropped_items: int = 0
+    ties: int = 0
+    near_ties: int = 0
+    runtime_s: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    git_sha: str | None = None
+    created: str | None = None  # ISO 8601, UTC
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Strict JSON, the schema number first."""
+        record = dataclasses.asdict(self)
+        record = {"schema": record.pop("schema"), **record}
+        return json.dumps(null_undefined(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Cell:
+        """The cell in ``path``; an error names the file when it is not one that we wrote."""
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record["schema"] != SCHEMA:
+                raise ValueError(f"schema {record['schema']}")
+            return cls(**record)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"cell {path}: needed a cell.json of schema {SCHEMA}, got {error}. "
+                f"Move it away and run the cell again."
+            ) from error
+
+
+def null_undefined(value: Any) -> Any:
+    """``value`` with every NaN and infinity in it turned to None, as strict JSON needs."""
+    if isinstance(value, dict):
+        return {key: null_undefined(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [null_undefined(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
