@@ -1,0 +1,90 @@
+"""The embedded benchmarks: synthesised scenes, rendered once to FLAC and a CSV, then read like any other.
+
+Order: two events in both orders, captions in six templates, of which four say before or after. Attribute:
+two events whose states (loud and quiet, ...) are exchanged, five attributes in equal number. Every item uses
+a pair of classes that training never sees together (`synth.scenes.held_out`); item i depends on (seed, i).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from clapbench.benchmarks.base import CAPTIONS, FILES, Benchmark, read_pairs
+from clapbench.schema import Case
+from clapbench.synth.events import ATTRIBUTES, SAMPLE_RATE
+from clapbench.synth.scenes import Scene, attribute_item, mix, order_item
+
+RECIPE = 1  # raise it when the same (kind, seed, item) gives other sounds or captions
+
+log = logging.getLogger(__name__)
+
+
+class SyntheticBenchmark(Benchmark):
+    """``n`` held-out items of one kind, rendered below ``root`` at the first ``cases()``."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        kind: Literal["order", "attribute"],
+        n: int,
+        seed: int,
+        root: str | Path,
+        protocol: str = "official",
+    ) -> None:
+        if kind not in ("order", "attribute"):
+            raise ValueError(f"bench {name!r}: needed kind order or attribute, got {kind!r}. Set bench.kind.")
+        if n <= 0 or (kind == "attribute" and n % len(ATTRIBUTES)):
+            needed = "a positive number" if kind == "order" else f"a positive multiple of {len(ATTRIBUTES)}"
+            raise ValueError(f"bench {name!r}: needed {needed} of items, got n={n}. Set bench.n.")
+        if seed < 0:
+            raise ValueError(f"bench {name!r}: needed a seed of 0 or more, got {seed}. Set bench.seed.")
+        super().__init__(name=name, root=Path(root) / f"{kind}-n{n}-seed{seed}-v{RECIPE}", protocol=protocol)
+        self.kind, self.n, self.seed = kind, n, seed
+
+    def preparation(self) -> str | None:
+        return None if self.root.is_dir() else f"render {self.n} items"
+
+    def read_cases(self) -> list[Case]:
+        if self.preparation():
+            self.render()
+        return read_pairs(self.root / "items.csv", name=self.name)
+
+    def render(self) -> None:
+        """Write the folder beside its place, then rename it; who comes second keeps what the first wrote."""
+        log.info("bench %r: rendering %d items to %s", self.name, self.n, self.root)
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.root.parent, prefix=f".{self.root.name}.") as outer:
+            folder = Path(outer) / "items"  # made by mkdir: others may read it, unlike a temporary folder
+            (folder / "audio").mkdir(parents=True)
+            rows = [self.write_item(folder, index) for index in range(self.n)]
+            pd.DataFrame(rows).to_csv(
+                folder / "items.csv", index=False, encoding="utf-8", lineterminator="\n"
+            )
+            try:
+                os.rename(folder, self.root)
+            except OSError:
+                if not self.root.is_dir():
+                    raise
+
+    def write_item(self, folder: Path, index: int) -> dict[str, str]:
+        """Render both clips of an item; its row of the CSV."""
+        item = (order_item if self.kind == "order" else attribute_item)(self.seed, index)
+        files = (f"audio/{index:05d}_pair.flac", f"audio/{index:05d}_reversed.flac")
+        for file, scene in zip(files, (item.pair, item.reversed), strict=True):
+            write_clip(folder / file, scene)
+        captions = (item.pair_caption, item.reversed_caption)
+        return {**dict(zip((*CAPTIONS, *FILES), (*captions, *files), strict=True)), **item.about}
+
+
+def write_clip(path: Path, scene: Scene) -> None:
+    """The scene as 16-bit FLAC at 16 kHz."""
+    soundfile.write(path, np.round(mix(scene) * 32767).astype(np.int16), SAMPLE_RATE, format="FLAC")
