@@ -1,0 +1,68 @@
+r"""Modality gap: how far the two sides of an embedding space lie apart.
+
+Between the centroids $\bar a$ and $\bar t$ of the rows as given, with $u$ and $v$ these at unit length:
+
+- the distance $\lVert\bar a - \bar t\rVert$, 0 to 2 for unit rows;
+- the cosine $u \cdot v$, -1 to 1;
+- the angle $2\,\mathrm{atan2}(\lVert u - v\rVert, \lVert u + v\rVert)$ in degrees, 0 to 180, which
+  stays exact where the arc cosine of a cosine near 1 does not.
+
+Source: Liang et al. 2022 (Mind the gap), whose gap is the difference of the centroids of unit rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from clapbench.probes.base import Probe, checked
+
+
+class ModalityGap(NamedTuple):
+    """The gap between two centroids, in three measures."""
+
+    l2: Float64[Tensor, ""]
+    cosine: Float64[Tensor, ""]
+    angle_deg: Float64[Tensor, ""]  # degrees
+
+
+def modality_gap(audio: Float[Tensor, "a d"], text: Float[Tensor, "t d"]) -> ModalityGap:
+    """Gap between the centroids of ``audio`` and ``text``, in float64; the sides need not be paired.
+
+    Raises ValueError for a side without rows, a value that is not finite, and a centroid at the origin, which
+    has no direction.
+
+    >>> gap = modality_gap(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]]))
+    >>> [round(value.item(), 6) for value in gap]
+    [5.0, 0.0, 90.0]
+    """
+    a = checked(audio, who="modality_gap (audio)").mean(dim=0)
+    t = checked(text, who="modality_gap (text)").mean(dim=0)
+    for side, centroid in (("audio", a), ("text", t)):
+        if not centroid.any():
+            raise ValueError(f"modality_gap: the {side} centroid is the origin, so it has no direction.")
+    u, v = a / a.norm(), t / t.norm()
+    angle = 2 * torch.atan2((u - v).norm(), (u + v).norm())
+    return ModalityGap(l2=(a - t).norm(), cosine=u @ v, angle_deg=torch.rad2deg(angle))
+
+
+class GapProbe(Probe):
+    """One measure of the modality gap: ``l2``, ``cosine`` or ``angle_deg``."""
+
+    def __init__(self, field: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if field not in ModalityGap._fields:
+            raise ValueError(
+                f"GapProbe: field must be one of {', '.join(ModalityGap._fields)}, got {field!r}."
+            )
+        self.field = field
+
+    @property
+    def label(self) -> str:
+        return f"GapProbe({self.field})"
+
+    def measure(self) -> Float64[Tensor, ""]:
+        return getattr(modality_gap(self.rows("audio"), self.rows("text")), self.field)

@@ -1,0 +1,53 @@
+r"""Residual energy: the share of a cloud's energy that its first k directions leave out.
+
+For singular values $s_1 \ge s_2 \ge \dots$ of $X \in \mathbb{R}^{n \times d}$ it is
+$\sum_{i>k} s_i^2 / \sum_i s_i^2$, between 0 and $1 - k / \min(n, d)$. The rows are not centred, so for
+embeddings in a narrow cone k = 1 takes away the cone's axis.
+
+Source: Eckart and Young 1936: the squared relative error of the best approximation of X of rank k.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from clapbench.probes.base import SideProbe, checked, singular_values
+
+
+def residual_energy(x: Float[Tensor, "n d"], k: int = 10) -> Float64[Tensor, ""]:
+    """Share of the energy of ``x`` outside its first ``k`` singular directions, in float64.
+
+    ``k`` is 0 or more. More than ``k`` rows are needed: fewer have no residual whatever they are. Where ``k``
+    reaches d no direction is left, and the answer is 0.
+
+    Raises ValueError for k < 0, n <= k, a value that is not finite, and rows that are all zero.
+
+    >>> import torch
+    >>> round(residual_energy(torch.eye(4), k=1).item(), 6)
+    0.75
+    """
+    _refuse_negative(k, who="residual_energy")
+    if 0 < len(x) <= k:
+        raise ValueError(f"residual_energy: k={k} needs at least {k + 1} rows, got {len(x)}.")
+    energy = singular_values(checked(x, who="residual_energy"), who="residual_energy").square()
+    return energy[k:].sum() / energy.sum()
+
+
+class ResidualEnergy(SideProbe):
+    """Residual energy of one side outside its first ``k`` directions."""
+
+    def __init__(self, side: str, k: int, **kwargs: Any) -> None:
+        super().__init__(side, **kwargs)
+        _refuse_negative(k, who="ResidualEnergy")
+        self.k = k
+
+    def measure(self) -> Float64[Tensor, ""]:
+        return residual_energy(self.rows(self.side), k=self.k)
+
+
+def _refuse_negative(k: int, *, who: str) -> None:
+    if k < 0:
+        raise ValueError(f"{who}: k must be 0 or more, got {k}.")
