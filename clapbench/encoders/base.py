@@ -1,0 +1,114 @@
+"""What an audio-text encoder is to clapbench: waves and captions in, unit rows out.
+
+An adapter owns its model's recipe (sample rate, window, padding, mel, tokeniser) and gives features;
+this base class normalises the rows, so that no adapter can forget. The constructor loads the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from clapbench import checkpoints
+
+
+class Encoder(nn.Module, ABC):
+    """One model. Rows of ``embed_*`` have unit length; ``*_features`` are the same rows before that.
+
+    ``recipe`` is a version that a change of preprocessing raises: it is part of the cache key.
+    """
+
+    recipe: int
+    sample_rate: int  # Hz
+    window: float | None  # seconds from the head of a clip; None: the whole clip
+
+    @abstractmethod
+    def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
+        """Features of mono float32 waves at ``sample_rate``. No row depends on the others of its batch."""
+
+    @abstractmethod
+    def token_features(
+        self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
+    ) -> Float[Tensor, "n d"]:
+        """Features of tokenised captions; ``attention_mask`` is 1 on tokens and 0 on padding."""
+
+    @abstractmethod
+    def tokenize(self, captions: list[str]) -> tuple[Int[Tensor, "n l"], Int[Tensor, "n l"]]:
+        """``input_ids`` and ``attention_mask``, padded to the longest caption of the batch."""
+
+    def text_features(self, captions: list[str]) -> Float[Tensor, "n d"]:
+        return self.token_features(*self.tokenize(captions))
+
+    def embed_audio(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
+        return unit(self.audio_features(waves))
+
+    def embed_text(self, captions: list[str]) -> Float[Tensor, "n d"]:
+        return unit(self.text_features(captions))
+
+    def embed_tokens(
+        self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
+    ) -> Float[Tensor, "n d"]:
+        return unit(self.token_features(input_ids, attention_mask))
+
+    def canonical(self, caption: str) -> str:
+        """A form shared by exactly those captions that this model cannot tell apart.
+
+        Captions with one canonical form are encoded once, so that their similarities tie to the last bit.
+        """
+        return caption
+
+    def coverage(self, captions: list[str]) -> dict[str, float]:
+        """What of these captions the model's text side cannot take in, for the cell's ``extra``."""
+        return {}
+
+    def metadata(self) -> dict[str, str]:
+        """What a checkpoint needs besides its tensors to be loaded again."""
+        return {}
+
+    def save(self, path: Path, *, recipe: Mapping[str, Any], dtype: torch.dtype) -> None:
+        """Writes safetensors in ``dtype``, with `metadata` and the training ``recipe`` (JSON) in the header."""
+        tensors = {key: value.to("cpu", dtype).contiguous() for key, value in self.state_dict().items()}
+        save_file(tensors, path, metadata={"format": "pt", "recipe": json.dumps(recipe), **self.metadata()})
+
+
+def unit(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    return nn.functional.normalize(features, dim=-1)
+
+
+def fingerprint(encoder: type[Encoder], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides this encoder's embeddings, found without loading a weight.
+
+    The class, its recipe, the SHA-256 of its checkpoint, and every constructor argument but those that only
+    say where a file lies or what the model is called.
+    """
+    names_a_place = {"name", "source", "checkpoint", "sha256"}
+    record: dict[str, Any] = {
+        "class": f"{encoder.__module__}.{encoder.__qualname__}",
+        "recipe": encoder.recipe,
+        "arguments": {key: arguments[key] for key in sorted(arguments.keys() - names_a_place)},
+    }
+    if arguments.get("pretrained", True) and ("source" in arguments or "checkpoint" in arguments):
+        path, sha256 = checkpoints.find(
+            checkpoint=arguments.get("checkpoint"),
+            source=arguments.get("source"),
+            sha256=arguments.get("sha256"),
+            model=arguments["name"],
+        )
+        record["checkpoint"] = {"file": path.name, "sha256": sha256}
+    return record
+
+
+def silence_after(waves: list[Float[Tensor, " _"]], *, samples: int) -> Float[Tensor, "n samples"]:
+    """Waves cut to ``samples`` from the head and zero-padded to it."""
+    padded = waves[0].new_zeros(len(waves), samples)
+    for row, wave in zip(padded, waves, strict=True):
+        row[: min(len(wave), samples)] = wave[:samples]
+    return padded
