@@ -1,0 +1,94 @@
+"""Embeddings on disk: one compressed NPZ per (encoder, benchmark) content key, written atomically.
+
+The key is a SHA-256 over what decides the numbers (see `encoders.base.fingerprint`, `Benchmark.fingerprint`), so
+a file is never stale: other content has another name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clapbench.schema import Embeddings
+
+log = logging.getLogger(__name__)
+
+
+def key_of(content: Any) -> str:
+    """SHA-256 of JSON content with sorted keys, in hexadecimal."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def embeddings_path(*, model: str, bench: str, key: str) -> Path:
+    """Where the embeddings of ``key`` lie, relative to the cache folder. The names are for people; the key decides."""
+    return Path("embeddings", f"{model}-{bench}-{key[:16]}.npz")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends, and vanishes when it raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner reads
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def save(path: Path, embeddings: Embeddings) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            audio=embeddings.audio.astype(np.float32),
+            audio_id=np.array(embeddings.audio_id, dtype=np.str_),
+            text=embeddings.text.astype(np.float32),
+            text_id=np.array(embeddings.text_id, dtype=np.str_),
+        )
+
+
+def load(path: Path) -> Embeddings:
+    """The embeddings at ``path``. Raises ``ValueError`` that names the file when it is not such a file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Embeddings(
+                audio=file["audio"],
+                audio_id=tuple(file["audio_id"].tolist()),
+                text=file["text"],
+                text_id=tuple(file["text_id"].tolist()),
+            )
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"embeddings {path}: needed an NPZ with audio, audio_id, text, text_id; got: {error}. Delete the file."
+        ) from error
+
+
+def find(path: Path) -> Embeddings | None:
+    """The embeddings at ``path``, or None when there are none. A damaged file is reported and counts as none."""
+    if not path.is_file():
+        return None
+    try:
+        return load(path)
+    except ValueError as error:
+        log.warning("%s It will be written anew.", error)
+        return None

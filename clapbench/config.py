@@ -1,0 +1,123 @@
+"""Refuses a configuration that cannot work, before anything runs: names, keys, probes, folders.
+
+Every error says who, what was needed, what came, and the nearest thing that exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
+from hydra.utils import get_object
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+class ConfigError(ValueError):
+    """A mistake in what the user asked for."""
+
+
+def choices(group: str) -> list[str]:
+    """The names of the yaml files of a config group."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
+    """The error for a ``kind`` (model, bench, probe, key ...) that is not there: what there is, and the nearest."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+    nearest = f" Did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"{kind} {str(name)!r} is not there.{nearest} Choose from: {', '.join(names)}.")
+
+
+def check_choices(arguments: Sequence[str]) -> None:
+    """Looks for a group option on the command line (``model=...``) without a yaml. Leaves the rest to Hydra."""
+    if any(argument.startswith(("--config", "-c", "-cp", "-cd", "-cn")) for argument in arguments):
+        return  # another config folder may hold it
+    typed = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    for override in OverridesParser.create().parse_overrides(typed):
+        group = override.key_or_group
+        if not (CONF / group).is_dir() or group == "probes" or override.is_delete():
+            continue
+        value = override.value()
+        options = value.list if isinstance(value, ChoiceSweep) else [value]
+        for option in (name for item in options for name in (item if isinstance(item, list) else [item])):
+            if option is not None and str(option) not in choices(group):
+                raise unknown(group, option, choices(group))
+
+
+def probe_configs(names: str | Iterable[str]) -> dict[str, Any]:
+    """Probe name to its config, for names of probes (conf/probe) and of sets of probes (conf/probes)."""
+    found: dict[str, Any] = {}
+    for name in [names] if isinstance(names, str) else names:
+        if name in choices("probes"):
+            listed = OmegaConf.load(CONF / "probes" / f"{name}.yaml")
+            if not isinstance(listed, ListConfig):
+                raise ConfigError(f"conf/probes/{name}.yaml: needed a list of probe names.")
+            found |= probe_configs(list(listed))
+        elif name in choices("probe"):
+            found |= _one_probe(name)
+        else:
+            raise unknown("probe", name, [*choices("probe"), *choices("probes")])
+    return found
+
+
+def _one_probe(name: str) -> dict[str, Any]:
+    config = OmegaConf.load(CONF / "probe" / f"{name}.yaml")
+    if not isinstance(config, DictConfig) or list(config) != [name]:
+        raise ConfigError(
+            f"conf/probe/{name}.yaml: needed one top key, {name!r}, with _target_ and arguments under it."
+        )
+    check_arguments(config[name], who=f"probe.{name}")
+    return {name: config[name]}
+
+
+def check_keys(cfg: DictConfig, *, root: str) -> None:
+    """Refuses a top-level key that ``conf/{root}.yaml`` does not have: Hydra lets ``+typo=1`` through."""
+    base = OmegaConf.load(CONF / f"{root}.yaml")
+    assert isinstance(base, DictConfig)
+    groups = {str(key).removeprefix("override ") for entry in base.defaults if entry != "_self_" for key in entry}
+    known = {str(key) for key in base if key not in ("defaults", "hydra")} | groups
+    for key in cfg:
+        if key not in known | {"hydra"}:
+            raise unknown("key", key, known)
+
+
+def check_arguments(node: DictConfig, *, who: str) -> None:
+    """Refuses keys that the node's ``_target_`` does not take, and names those that it needs and are missing."""
+    target = get_object(node._target_)
+    parameters = inspect.signature(target).parameters
+    for key in node:
+        if not str(key).startswith("_") and key not in parameters:
+            raise unknown(f"key {who}.{key}: argument", key, parameters)
+    for name in parameters:
+        if OmegaConf.is_missing(node, name):
+            raise ConfigError(f"{who}.{name}: needed a value, got none. Set {who}.{name}=VALUE.")
+
+
+def check_writable(folder: Path, *, key: str) -> None:
+    """Makes ``folder`` and writes a file in it, or says which ``key`` to change."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: needed a folder that can be written, got {folder}: {error.strerror}. Set {key}=DIR."
+        ) from error
+
+
+def check_folder_name(name: object, *, key: str) -> None:
+    """Names of sweeps, models and benchmarks are folders: one path segment, not hidden."""
+    text = str(name)
+    if not text or text.startswith(".") or any(character in text for character in "/\\\0\n"):
+        raise ConfigError(
+            f"{key}: needed a name that can be a folder (no slash, no leading dot), got {text!r}. Set {key}=NAME."
+        )

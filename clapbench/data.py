@@ -1,0 +1,174 @@
+"""What goes through a Trainer: clips and captions to encode, rows and cases to score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from clapbench.audio import load_wave
+from clapbench.benchmarks.base import Benchmark
+from clapbench.encoders.base import Encoder
+from clapbench.schema import Case, Embeddings
+
+T = TypeVar("T")
+ROWS_AT_ONCE = 1024  # rows, or cases, in one batch of scoring
+Indexed = tuple[Tensor, Tensor]  # positions [n] and rows [n d]
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    index: Int[Tensor, " n"]  # positions among the benchmark's distinct clips
+    waves: list[Float[Tensor, " _"]]
+
+    def to(self, device: torch.device) -> ClipBatch:
+        return ClipBatch(index=self.index, waves=[wave.to(device) for wave in self.waves])
+
+
+@dataclass(frozen=True)
+class CaptionBatch:
+    index: Int[Tensor, " n"]  # positions among the distinct canonical captions
+    captions: list[str]
+
+    def to(self, device: torch.device) -> CaptionBatch:
+        return self
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """Rows of both sides with their positions; either side may have none."""
+
+    audio: Float[Tensor, "a d"]
+    audio_index: Int[Tensor, " a"]
+    text: Float[Tensor, "t d"]
+    text_index: Int[Tensor, " t"]
+
+    def to(self, device: torch.device) -> RowBatch:
+        return RowBatch(
+            audio=self.audio.to(device),
+            audio_index=self.audio_index.to(device),
+            text=self.text.to(device),
+            text_index=self.text_index.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class CaseBatch:
+    """Cases of one shape: the rows of their clips and captions, and which match."""
+
+    audio: Float[Tensor, "b k d"]
+    text: Float[Tensor, "b l d"]
+    match: Bool[Tensor, "b k l"]
+
+    def to(self, device: torch.device) -> CaseBatch:
+        return CaseBatch(
+            audio=self.audio.to(device), text=self.text.to(device), match=self.match.to(device)
+        )
+
+
+class Clips(Dataset[tuple[int, Tensor]]):
+    """Decoded waves of distinct clips, in the order of their ids."""
+
+    def __init__(self, paths: Sequence[Path], *, sample_rate: int, window: float | None) -> None:
+        self.paths, self.sample_rate, self.window = paths, sample_rate, window
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor]:
+        return index, load_wave(self.paths[index], sample_rate=self.sample_rate, window=self.window)
+
+
+class EncodingPlan:
+    """What of a benchmark goes through an encoder: each distinct clip once, each distinct canonical caption once."""
+
+    def __init__(self, *, encoder: Encoder, benchmark: Benchmark) -> None:
+        self.benchmark = benchmark
+        self.sample_rate, self.window = encoder.sample_rate, encoder.window
+        self.clips, self.captions = benchmark.clips(), benchmark.captions()
+        forms = [encoder.canonical(caption) for caption in self.captions]
+        first: dict[str, str] = {}
+        for form, caption in zip(forms, self.captions, strict=True):
+            first.setdefault(form, caption)
+        self.encoded = tuple(first.values())  # one caption for each canonical form
+        place = {form: row for row, form in enumerate(first)}
+        self.row = [place[form] for form in forms]  # of each caption among the encoded
+
+    def loaders(self, *, batch_size: int, num_workers: int) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
+        """Clips, then captions: the latter in batches of similar length, so that little is padded."""
+        clips = Clips(
+            [self.benchmark.audio_path(clip) for clip in self.clips],
+            sample_rate=self.sample_rate,
+            window=self.window,
+        )
+        order = sorted(range(len(self.encoded)), key=lambda row: (len(self.encoded[row].split()), row))
+        captions = [
+            CaptionBatch(index=torch.tensor(chunk), captions=[self.encoded[row] for row in chunk])
+            for chunk in chunks(order, size=batch_size)
+        ]
+        return (
+            DataLoader(clips, batch_size=batch_size, num_workers=num_workers, collate_fn=collate_clips),
+            DataLoader(captions, batch_size=None),  # type: ignore[arg-type]
+        )
+
+    def embeddings(self, *, audio: Sequence[Indexed], text: Sequence[Indexed]) -> Embeddings:
+        """The encoded batches of both loaders, put back in the order of clips and captions."""
+        return Embeddings(
+            audio=in_order(audio).numpy(),
+            audio_id=self.clips,
+            text=in_order(text)[self.row].numpy(),
+            text_id=self.captions,
+        )
+
+
+def collate_clips(rows: list[tuple[int, Tensor]]) -> ClipBatch:
+    index, waves = zip(*rows, strict=True)
+    return ClipBatch(index=torch.tensor(index), waves=list(waves))
+
+
+def in_order(batches: Sequence[Indexed]) -> Float[Tensor, "n d"]:
+    """Rows of all batches, sorted by their positions."""
+    index, rows = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return rows[index.argsort()]
+
+
+def scoring_loader(embeddings: Embeddings, cases: Sequence[Case]) -> DataLoader[RowBatch | CaseBatch]:
+    """All rows once, then all cases in blocks of one shape."""
+    batches = [*_row_batches(embeddings), *_case_batches(embeddings, cases)]
+    return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+
+
+def _row_batches(embeddings: Embeddings) -> Iterator[RowBatch]:
+    audio, text = torch.from_numpy(embeddings.audio), torch.from_numpy(embeddings.text)
+    for start in range(0, max(len(audio), len(text)), ROWS_AT_ONCE):
+        audio_index = torch.arange(len(audio))[start : start + ROWS_AT_ONCE]
+        text_index = torch.arange(len(text))[start : start + ROWS_AT_ONCE]
+        yield RowBatch(
+            audio=audio[audio_index], audio_index=audio_index, text=text[text_index], text_index=text_index
+        )
+
+
+def _case_batches(embeddings: Embeddings, cases: Sequence[Case]) -> Iterator[CaseBatch]:
+    audio, text = torch.from_numpy(embeddings.audio), torch.from_numpy(embeddings.text)
+    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
+    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
+    by_shape: dict[tuple[int, int], list[Case]] = {}
+    for case in cases:
+        by_shape.setdefault((len(case.clips), len(case.captions)), []).append(case)
+    for same_shape in by_shape.values():
+        for block in chunks(same_shape, size=ROWS_AT_ONCE):
+            yield CaseBatch(
+                audio=audio[torch.tensor([[clip_row[clip] for clip in case.clips] for case in block])],
+                text=text[torch.tensor([[caption_row[text] for text in case.captions] for case in block])],
+                match=torch.stack([case.match_matrix for case in block]),
+            )
+
+
+def chunks(items: Sequence[T], *, size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,224 @@
+"""The three things that a Trainer does here: encode a benchmark, score and probe its embeddings, learn.
+
+Each is a LightningModule of its own, since each needs other parts: `Encode` an encoder alone, `Score` no encoder
+at all (so a new probe costs no encoding), `Learn` an encoder, regularisers and an optimizer.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from clapbench.data import (
+    CaptionBatch,
+    CaseBatch,
+    ClipBatch,
+    EncodingPlan,
+    Indexed,
+    RowBatch,
+    scoring_loader,
+)
+from clapbench.encoders.base import Encoder, unit
+from clapbench.losses import contrastive_loss
+from clapbench.probes.base import Probe
+from clapbench.regularizers.base import Clouds, Regularizer
+from clapbench.scores import CompositionalRetrieval, Scores, similarity_block
+from clapbench.training_pairs import PairBatch
+
+log = logging.getLogger(__name__)
+
+
+class Encode(pl.LightningModule):
+    """``trainer.predict``: batches of clips or captions to unit rows."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def predict_step(
+        self, batch: ClipBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> Indexed:
+        return encode_batch(self.encoder, batch)
+
+
+def encode_batch(encoder: Encoder, batch: ClipBatch | CaptionBatch) -> Indexed:
+    """Positions and unit rows, float32 on the CPU."""
+    if isinstance(batch, ClipBatch):
+        rows = encoder.embed_audio(batch.waves)
+    else:
+        rows = encoder.embed_text(batch.captions)
+    return batch.index, rows.float().cpu()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores, a value per probe (None where it is undefined on this cloud), and the reasons in words."""
+
+    scores: Scores
+    probes: dict[str, float | None]
+    undefined: dict[str, str]
+
+    def score_values(self) -> dict[str, float]:
+        return {name: float(getattr(self.scores, name)) for name in ("F", "G", "H")}
+
+    def defined(self, *, prefix: str = "") -> dict[str, float]:
+        """Scores and defined probes in one dictionary, as loggers take them."""
+        numbers = {**self.score_values(), **self.probes}
+        return {f"{prefix}{name}": value for name, value in numbers.items() if value is not None}
+
+
+class Measure(nn.Module):
+    """F, G, H over cases and every probe over rows."""
+
+    def __init__(self, *, probes: Mapping[str, Probe]) -> None:
+        super().__init__()
+        self.scores = CompositionalRetrieval()
+        # Probes of different sides can hold equal states on a first batch; groups would then merge them.
+        self.probes = MetricCollection(dict(probes), compute_groups=False)
+
+    def update(self, batch: RowBatch | CaseBatch) -> None:
+        if isinstance(batch, RowBatch):
+            self.probes.update(
+                audio=batch.audio,
+                text=batch.text,
+                audio_index=batch.audio_index,
+                text_index=batch.text_index,
+            )
+        else:
+            self.scores.update(similarity_block(batch.audio, batch.text), batch.match)
+
+    def compute(self) -> Measured:
+        """A probe that refuses this cloud is None, its reason kept; then everything starts anew."""
+        values: dict[str, float | None] = {}
+        undefined: dict[str, str] = {}
+        for name, probe in self.probes.items():
+            try:
+                values[str(name)] = float(probe.compute())
+            except ValueError as reason:
+                values[str(name)], undefined[str(name)] = None, str(reason)
+        measured = Measured(scores=self.scores.compute(), probes=values, undefined=undefined)
+        self.scores.reset()
+        self.probes.reset()
+        return measured
+
+
+class Score(pl.LightningModule):
+    """``trainer.test``: measures embeddings and logs every number under its name; the result is in ``measured``."""
+
+    measured: Measured
+
+    def __init__(self, *, probes: Mapping[str, Probe]) -> None:
+        super().__init__()
+        self.measure = Measure(probes=probes)
+
+    def test_step(self, batch: RowBatch | CaseBatch, batch_idx: int) -> None:
+        self.measure.update(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.measured = self.measure.compute()
+        for name, reason in self.measured.undefined.items():
+            log.warning("%s is undefined here. %s", name, reason)
+        self.log_dict(self.measured.defined())
+
+
+class Learn(pl.LightningModule):
+    """``trainer.fit``: symmetric contrastive loss plus weighted regularisers; validation measures held-out benchmarks.
+
+    AdamW with linear warm-up over ``warmup_steps`` and a cosine to 0 at the trainer's ``max_steps``; the temperature is learned,
+    from ``temperature`` on, as the logarithm of the scale, at most log 100 (Radford et al. 2021, section 2.5).
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder,
+        regularizers: Mapping[str, Regularizer],
+        learning_rate: float,
+        weight_decay: float,
+        betas: Sequence[float],
+        warmup_steps: int,
+        temperature: float,
+        probes: Mapping[str, Probe],
+        held_out: Mapping[str, EncodingPlan],
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.measure = Measure(probes=probes)
+        self.held_out = held_out
+        self.regularizers = nn.ModuleDict(dict(regularizers))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.betas, self.warmup_steps = tuple(betas), warmup_steps
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        clouds = self.clouds(batch)
+        similarity = unit(clouds.audio) @ unit(clouds.text).T
+        loss = contrastive_loss(clouds.scale * similarity, batch.meaning)
+        self.log("train/contrastive", loss.detach())
+        for name, regularizer in self.regularizers.items():
+            term = regularizer(clouds)
+            self.log(f"train/{name}", term.detach())
+            loss = loss + term
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log("train/scale", clouds.scale.detach())
+        return loss
+
+    def clouds(self, batch: PairBatch) -> Clouds:
+        """Features of both sides; swapped captions only where a regulariser reads them."""
+        audio = self.encoder.audio_features(batch.waves)
+        wanted = any(term.reads_swapped for term in self.regularizers.values())
+        extra = batch.swapped if wanted else []
+        text = self.encoder.text_features([*batch.captions, *extra])
+        n = len(batch.captions)
+        return Clouds(
+            audio=audio,
+            text=text[:n],
+            swapped=text[n:],
+            swapped_of=batch.swapped_of if wanted else batch.swapped_of[:0],
+            scale=self.log_scale.exp().clamp(max=100.0),
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        self.rows: list[list[Indexed]] = [[] for _ in range(2 * len(self.held_out))]
+
+    def validation_step(
+        self, batch: ClipBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self.rows[dataloader_idx].append(encode_batch(self.encoder, batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """The loaders come in pairs: the clips of a benchmark, then its captions."""
+        for number, (name, plan) in enumerate(self.held_out.items()):
+            audio, text = self.rows[2 * number : 2 * number + 2]
+            embeddings = plan.embeddings(audio=audio, text=text)
+            for batch in scoring_loader(embeddings, plan.benchmark.cases()):
+                self.measure.update(batch.to(self.device))
+            self.log_dict(self.measure.compute().defined(prefix=f"{name}/"))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        # Matrices decay; gains, biases and the temperature do not.
+        matrices = [parameter for parameter in self.parameters() if parameter.ndim >= 2]
+        others = [parameter for parameter in self.parameters() if parameter.ndim < 2]
+        optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=self.learning_rate,
+            betas=self.betas,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def learning_rate_factor(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        total = max(self.trainer.max_steps, self.warmup_steps + 1)
+        progress = (step - self.warmup_steps) / (total - self.warmup_steps)
+        return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))

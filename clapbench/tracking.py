@@ -1,0 +1,140 @@
+"""Loggers for a run: Weights & Biases, CSV files, or none. All take the same arguments, so a yaml chooses.
+
+A run's id derives from what it computed, so doing it again continues the same run. Nothing here waits for a
+network: without a configured key, or when the server does not answer at once, wandb writes offline.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 2.0  # seconds that a server gets to accept a connection
+
+
+def wandb(
+    *,
+    folder: Path,
+    group: str,
+    run: str,
+    run_id: str,
+    content: dict[str, Any],
+    project: str,
+    entity: str | None,
+    mode: str | None,
+) -> Logger:
+    """A wandb run under ``folder``/wandb. ``mode`` null: online where a key is configured and the server answers."""
+    mode = mode or wandb_mode()
+    os.environ.setdefault("WANDB_SILENT", "true")
+    folder.mkdir(parents=True, exist_ok=True)
+    return WandbLogger(
+        name=run,
+        id=run_id,
+        group=group,
+        project=project,
+        entity=entity,
+        save_dir=folder,
+        offline=mode == "offline",
+        config=content,
+        mode=mode,
+        resume="allow",
+    )
+
+
+def csv(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, Any]) -> Logger:
+    """Lightning's CSV logger: ``folder``/csv/RUN/metrics.csv and hparams.yaml."""
+    logger = CSVLogger(save_dir=folder, name="csv", version=run.replace("/", "-"))
+    logger.log_hyperparams(content)
+    return logger
+
+
+def none(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, Any]) -> None:
+    """No logger: cell.json has it all."""
+
+
+def wandb_mode() -> str:
+    """"online", "offline" or "disabled": what the environment says, else offline unless a server can be reached."""
+    if stated := os.environ.get("WANDB_MODE"):
+        return stated
+    import wandb as client
+
+    settings = client.setup().settings
+    if not (settings.api_key or client.api.api_key):
+        return "offline"
+    if answers(settings.base_url):
+        return "online"
+    log.warning("wandb: %s does not answer; this run is written offline.", settings.base_url)
+    return "offline"
+
+
+def answers(url: str, *, patience: float = PATIENCE) -> bool:
+    """Whether the server of ``url`` accepts a connection within ``patience`` seconds, name look-up included."""
+    address = urlsplit(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    found = threading.Event()
+
+    def knock() -> None:
+        try:
+            with socket.create_connection((address.hostname or "", port), timeout=patience):
+                found.set()
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    thread.join(patience)
+    return found.is_set()
+
+
+def finish(logger: Logger | None, *, summary: dict[str, Any]) -> None:
+    """Adds what is no metric to the run and closes it, so that the next cell opens its own."""
+    if isinstance(logger, WandbLogger):
+        logger.experiment.summary.update(summary)
+        logger.experiment.finish()
+    elif logger is not None:
+        logger.finalize("success")
+
+
+def sync_hint(folder: Path) -> str | None:
+    """The one line that says how to upload offline runs under ``folder``, or None when there are none."""
+    if not any(folder.glob("wandb/offline-run-*")):
+        return None
+    return f"wandb wrote offline: `wandb login`, then `wandb sync {folder}/wandb/offline-run-*` uploads the runs."
+
+
+def logs_to_wandb(node: DictConfig) -> bool:
+    """Whether a logger's config is that of conf/logger/wandb.yaml."""
+    return str(node._target_) == f"{__name__}.wandb"
+
+
+def log_summary(
+    node: DictConfig, *, folder: Path, tables: Mapping[str, pd.DataFrame], summary: dict[str, Any]
+) -> None:
+    """One wandb run for a sweep, with ``tables`` and flat ``summary`` numbers."""
+    import wandb as client
+
+    logger = wandb(
+        folder=folder,
+        group=folder.name,
+        run="summary",
+        run_id=hashlib.sha256(f"{folder.name}/summary".encode()).hexdigest()[:16],
+        content={"sweep": folder.name},
+        project=node.project,
+        entity=node.entity,
+        mode=node.mode,
+    )
+    logger.experiment.log({name: client.Table(dataframe=table) for name, table in tables.items()})
+    finish(logger, summary=summary)

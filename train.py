@@ -1,0 +1,19 @@
+"""Trains a model with text-side regularisers: `python train.py experiment=mini_vicreg`."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from clapbench.sweep import entry
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> None:
+    from clapbench import run  # slow imports only when there is something to run
+
+    run.fit(cfg)
+
+
+if __name__ == "__main__":
+    entry(main, sys.argv[1:])
