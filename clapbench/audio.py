@@ -34,7 +34,7 @@ def load_wave(path: Path, *, sample_rate: int, window: float | None) -> Float[Te
             samples = sound.read(frames, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise ValueError(
-            f"clip {path}: needed a sound file that libsndfile reads (wav, flac, ogg, mp3, ...), got: {error}. "
+            f"clip {path}: needed a sound file that libsndfile reads (wav, flac, mp3, ...), got: {error}. "
             f"Convert it, or take its item out of the CSV."
         ) from error
     if len(samples) == 0:

@@ -1,7 +1,7 @@
 """Embeddings on disk: one compressed NPZ per (encoder, benchmark) content key, written atomically.
 
-The key is a SHA-256 over what decides the numbers (see `encoders.base.fingerprint`, `Benchmark.fingerprint`), so
-a file is never stale: other content has another name.
+The key is a SHA-256 over what decides the numbers (see `encoders.base.fingerprint`, `Benchmark.fingerprint`),
+so a file is never stale: other content has another name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,13 +31,13 @@ def key_of(content: Any) -> str:
 
 
 def embeddings_path(*, model: str, bench: str, key: str) -> Path:
-    """Where the embeddings of ``key`` lie, relative to the cache folder. The names are for people; the key decides."""
+    """Where the embeddings of ``key`` lie, relative to the cache folder. The names are for people."""
     return Path("embeddings", f"{model}-{bench}-{key[:16]}.npz")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends, and vanishes when it raises."""
+    """A temporary path beside ``path`` that takes its place when the block ends, or vanishes if it raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -70,21 +71,21 @@ def save(path: Path, embeddings: Embeddings) -> None:
 def load(path: Path) -> Embeddings:
     """The embeddings at ``path``. Raises ``ValueError`` that names the file when it is not such a file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return Embeddings(
                 audio=file["audio"],
                 audio_id=tuple(file["audio_id"].tolist()),
                 text=file["text"],
                 text_id=tuple(file["text_id"].tolist()),
             )
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
-            f"embeddings {path}: needed an NPZ with audio, audio_id, text, text_id; got: {error}. Delete the file."
+            f"embeddings {path}: needed an NPZ with audio, audio_id, text, text_id; got: {error}. Delete it."
         ) from error
 
 
 def find(path: Path) -> Embeddings | None:
-    """The embeddings at ``path``, or None when there are none. A damaged file is reported and counts as none."""
+    """The embeddings at ``path``, or None if there are none. A damaged file is reported, counts as none."""
     if not path.is_file():
         return None
     try:

@@ -1,7 +1,7 @@
 """Checkpoint files: find them, verify their SHA-256, load them without running pickled code.
 
-A file is named by a path (``model.checkpoint``) or, when that is null, by the yaml's ``source``: a URI whose scheme
-says where it comes from and whose fragment, as in a pip requirement, is its known hash:
+A file is named by a path (``model.checkpoint``) or, when that is null, by the yaml's ``source``: a URI whose
+scheme says where it comes from and whose fragment, as in a pip requirement, is its known hash:
 ``package://FILE#sha256=HEX`` is a file shipped inside clapbench/weights.
 """
 
@@ -16,13 +16,12 @@ from torch import Tensor, nn
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def find(
-    *, checkpoint: str | None, source: str | None, sha256: str | None, model: str
-) -> tuple[Path, str]:
+def find(*, checkpoint: str | None, source: str | None, sha256: str | None, model: str) -> tuple[Path, str]:
     """The checkpoint's path and the SHA-256 of its bytes.
 
-    Raises ``FileNotFoundError`` that says what to type when there is none, and ``ValueError`` with both hashes when
-    the file is not the one that ``sha256`` or the source's fragment promises. ``sha256=None`` promises nothing.
+    Raises ``FileNotFoundError`` that says what to type when there is none, and ``ValueError`` with both
+    hashes when the file is not the one that ``sha256`` or the source's fragment promises. ``sha256=None``
+    promises nothing.
     """
     if checkpoint is not None:
         path, promised = Path(checkpoint).expanduser(), sha256
@@ -40,10 +39,10 @@ def find(
             f"or run model=mini to try the pipeline with the weights that clapbench ships."
         )
     found = sha256_of(path)
-    if promised is not None and found != promised:
+    if promised is not None and found != promised.lower():
         raise ValueError(
             f"model {model!r}: {path} has SHA-256 {found}, needed {promised}. "
-            f"Get the file again, or set model.checkpoint={path} to use it as it is."
+            f"Get the file again, or set model.checkpoint={path} model.sha256=null to use it as it is."
         )
     return path, found
 
@@ -70,7 +69,7 @@ def read_safetensors(path: Path, *, model: str) -> tuple[dict[str, Tensor], dict
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], *, path: Path, model: str) -> None:
-    """Copies ``tensors`` into ``module``; any missing, unexpected or differently shaped key is an error that names it."""
+    """Copies ``tensors`` into ``module``; an error names missing, unexpected and misshaped keys."""
     wanted = {key: value.shape for key, value in module.state_dict().items()}
     problems = [f"missing {key}" for key in sorted(wanted.keys() - tensors.keys())]
     problems += [f"unexpected {key}" for key in sorted(tensors.keys() - wanted.keys())]
@@ -85,4 +84,4 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], *, path: Path, mode
             f"model {model!r}: {path} does not fit: {'; '.join(problems[:5])}{more}. "
             f"Choose the model yaml that this checkpoint was trained with."
         )
-    module.load_state_dict({key: value.to(module.state_dict()[key].dtype) for key, value in tensors.items()})
+    module.load_state_dict(tensors)  # copies into the module's own precision

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -30,7 +30,7 @@ def choices(group: str) -> list[str]:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
-    """The error for a ``kind`` (model, bench, probe, key ...) that is not there: what there is, and the nearest."""
+    """The error for a ``kind`` (model, bench, probe, key ...) that is not there, with the nearest that is."""
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
     nearest = f" Did you mean {near[0]!r}?" if near else ""
@@ -38,34 +38,39 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
 
 
 def check_choices(arguments: Sequence[str]) -> None:
-    """Looks for a group option on the command line (``model=...``) without a yaml. Leaves the rest to Hydra."""
-    if any(argument.startswith(("--config", "-c", "-cp", "-cd", "-cn")) for argument in arguments):
+    """Looks for a group option on the command line (``model=...``) without a yaml; the rest is Hydra's."""
+    if any(
+        argument.startswith(("--config-", "-cp", "-cd", "-cn", "hydra.searchpath")) for argument in arguments
+    ):
         return  # another config folder may hold it
     typed = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     for override in OverridesParser.create().parse_overrides(typed):
         group = override.key_or_group
-        if not (CONF / group).is_dir() or group == "probes" or override.is_delete():
+        if not (CONF / group).is_dir() or override.is_delete():
             continue
         value = override.value()
+        if isinstance(value, Glob):
+            continue
         options = value.list if isinstance(value, ChoiceSweep) else [value]
         for option in (name for item in options for name in (item if isinstance(item, list) else [item])):
-            if option is not None and str(option) not in choices(group):
-                raise unknown(group, option, choices(group))
+            name = option.text if isinstance(option, QuotedString) else option
+            if name is not None and str(name) not in choices(group):
+                raise unknown(group, name, choices(group))
 
 
 def probe_configs(names: str | Iterable[str]) -> dict[str, Any]:
-    """Probe name to its config, for names of probes (conf/probe) and of sets of probes (conf/probes)."""
+    """Probe name to its config, for names of probes (conf/probe) and of sets of probes (conf/probe_set)."""
     found: dict[str, Any] = {}
     for name in [names] if isinstance(names, str) else names:
-        if name in choices("probes"):
-            listed = OmegaConf.load(CONF / "probes" / f"{name}.yaml")
+        if name in choices("probe_set"):
+            listed = OmegaConf.load(CONF / "probe_set" / f"{name}.yaml")
             if not isinstance(listed, ListConfig):
-                raise ConfigError(f"conf/probes/{name}.yaml: needed a list of probe names.")
+                raise ConfigError(f"conf/probe_set/{name}.yaml: needed a list of probe names.")
             found |= probe_configs(list(listed))
         elif name in choices("probe"):
             found |= _one_probe(name)
         else:
-            raise unknown("probe", name, [*choices("probe"), *choices("probes")])
+            raise unknown("probe", name, [*choices("probe"), *choices("probe_set")])
     return found
 
 
@@ -83,20 +88,22 @@ def check_keys(cfg: DictConfig, *, root: str) -> None:
     """Refuses a top-level key that ``conf/{root}.yaml`` does not have: Hydra lets ``+typo=1`` through."""
     base = OmegaConf.load(CONF / f"{root}.yaml")
     assert isinstance(base, DictConfig)
-    groups = {str(key).removeprefix("override ") for entry in base.defaults if entry != "_self_" for key in entry}
+    groups = {
+        str(key).removeprefix("override ") for entry in base.defaults if entry != "_self_" for key in entry
+    }
     known = {str(key) for key in base if key not in ("defaults", "hydra")} | groups
     for key in cfg:
-        if key not in known | {"hydra"}:
-            raise unknown("key", key, known)
+        if str(key) not in known | {"hydra"}:
+            raise unknown("key", str(key), known)
 
 
 def check_arguments(node: DictConfig, *, who: str) -> None:
-    """Refuses keys that the node's ``_target_`` does not take, and names those that it needs and are missing."""
+    """Refuses keys that the node's ``_target_`` does not take, and a ``???`` that nobody has filled."""
     target = get_object(node._target_)
     parameters = inspect.signature(target).parameters
     for key in node:
         if not str(key).startswith("_") and key not in parameters:
-            raise unknown(f"key {who}.{key}: argument", key, parameters)
+            raise unknown(f"key {who}.{key!s}: argument", str(key), parameters)
     for name in parameters:
         if OmegaConf.is_missing(node, name):
             raise ConfigError(f"{who}.{name}: needed a value, got none. Set {who}.{name}=VALUE.")
@@ -116,8 +123,9 @@ def check_writable(folder: Path, *, key: str) -> None:
 
 def check_folder_name(name: object, *, key: str) -> None:
     """Names of sweeps, models and benchmarks are folders: one path segment, not hidden."""
-    text = str(name)
+    text = "" if name is None else str(name)
     if not text or text.startswith(".") or any(character in text for character in "/\\\0\n"):
         raise ConfigError(
-            f"{key}: needed a name that can be a folder (no slash, no leading dot), got {text!r}. Set {key}=NAME."
+            f"{key}: needed a name that can be a folder (no slash, no leading dot), got {text!r}. "
+            f"Set {key}=NAME."
         )

@@ -67,9 +67,7 @@ class CaseBatch:
     match: Bool[Tensor, "b k l"]
 
     def to(self, device: torch.device) -> CaseBatch:
-        return CaseBatch(
-            audio=self.audio.to(device), text=self.text.to(device), match=self.match.to(device)
-        )
+        return CaseBatch(audio=self.audio.to(device), text=self.text.to(device), match=self.match.to(device))
 
 
 class Clips(Dataset[tuple[int, Tensor]]):
@@ -86,7 +84,7 @@ class Clips(Dataset[tuple[int, Tensor]]):
 
 
 class EncodingPlan:
-    """What of a benchmark goes through an encoder: each distinct clip once, each distinct canonical caption once."""
+    """What of a benchmark goes through an encoder: each distinct clip and canonical caption once."""
 
     def __init__(self, *, encoder: Encoder, benchmark: Benchmark) -> None:
         self.benchmark = benchmark
@@ -100,7 +98,9 @@ class EncodingPlan:
         place = {form: row for row, form in enumerate(first)}
         self.row = [place[form] for form in forms]  # of each caption among the encoded
 
-    def loaders(self, *, batch_size: int, num_workers: int) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
+    def loaders(
+        self, *, batch_size: int, num_workers: int
+    ) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
         """Clips, then captions: the latter in batches of similar length, so that little is padded."""
         clips = Clips(
             [self.benchmark.audio_path(clip) for clip in self.clips],
@@ -113,7 +113,7 @@ class EncodingPlan:
             for chunk in chunks(order, size=batch_size)
         ]
         return (
-            DataLoader(clips, batch_size=batch_size, num_workers=num_workers, collate_fn=collate_clips),
+            DataLoader(clips, batch_size=batch_size, num_workers=num_workers, collate_fn=collate_clips),  # type: ignore[arg-type]
             DataLoader(captions, batch_size=None),  # type: ignore[arg-type]
         )
 
@@ -165,7 +165,9 @@ def _case_batches(embeddings: Embeddings, cases: Sequence[Case]) -> Iterator[Cas
         for block in chunks(same_shape, size=ROWS_AT_ONCE):
             yield CaseBatch(
                 audio=audio[torch.tensor([[clip_row[clip] for clip in case.clips] for case in block])],
-                text=text[torch.tensor([[caption_row[text] for text in case.captions] for case in block])],
+                text=text[
+                    torch.tensor([[caption_row[caption] for caption in case.captions] for case in block])
+                ],
                 match=torch.stack([case.match_matrix for case in block]),
             )
 

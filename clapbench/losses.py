@@ -1,8 +1,8 @@
 r"""The symmetric contrastive loss of CLAP, with false negatives left out.
 
 $L = -\frac{1}{2n} \sum_i \left[ \log \frac{e^{s_{ii}}}{\sum_{j \in N_i} e^{s_{ij}}}
-   + \log \frac{e^{s_{ii}}}{\sum_{j \in N_i} e^{s_{ji}}} \right]$ with $s$ the cosine similarities times a learned scale and
-$N_i$ all pairs of the batch but those that mean the same as i. At least 0.
+   + \log \frac{e^{s_{ii}}}{\sum_{j \in N_i} e^{s_{ji}}} \right]$ with $s$ the cosine similarities times
+a learned scale and $N_i$ the pair i and all that mean something else. At least 0.
 
 Source: Elizalde et al. 2023 (CLAP), eq. 3; Oord et al. 2018 (InfoNCE). Deviation: the mask of equal meanings.
 """
@@ -31,6 +31,4 @@ def contrastive_loss(
         )
         logits = logits.masked_fill(same, float("-inf"))
     target = torch.arange(n, device=logits.device)
-    return 0.5 * (
-        nn.functional.cross_entropy(logits, target) + nn.functional.cross_entropy(logits.T, target)
-    )
+    return 0.5 * (nn.functional.cross_entropy(logits, target) + nn.functional.cross_entropy(logits.T, target))

@@ -1,7 +1,7 @@
 r"""Log-mel front end in torch, parametrised, so that every encoder shares one.
 
 Power spectrum of frames under a periodic Hann window, centred with reflection at both ends, times a
-mel filter bank: $P_{m,t} = \sum_f W_{mf} |\mathrm{rfft}(w \cdot x_t)_f|^2$. The encoder takes its own logarithm.
+mel filter bank: $P_{m,t} = \sum_f W_{mf} |\mathrm{rfft}(w \cdot x_t)_f|^2$. Its logarithm is the encoder's.
 
 Source: the filter bank is `transformers.audio_utils.mel_filter_bank` (Slaney or HTK scale, as librosa's).
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 class MelPower(nn.Module):
     """Waves ``[b, samples]`` to mel power ``[b, mels, frames]`` with ``frames = 1 + samples // hop``.
 
-    ``n_fft`` and ``hop`` are samples, ``f_min`` and ``f_max`` Hz; ``norm`` is "slaney" (unit-area filters) or None.
+    ``n_fft`` and ``hop`` (samples) are even, ``f_min`` and ``f_max`` Hz; ``norm`` "slaney" or None.
     """
 
     window: Tensor
@@ -35,7 +35,8 @@ class MelPower(nn.Module):
         norm: str | None = "slaney",
     ) -> None:
         super().__init__()
-        from transformers.audio_utils import mel_filter_bank  # a slow import: only who computes features pays it
+        # A slow import: only who computes features pays it.
+        from transformers.audio_utils import mel_filter_bank
 
         bank = mel_filter_bank(
             num_frequency_bins=n_fft // 2 + 1,

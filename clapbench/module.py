@@ -10,11 +10,10 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
@@ -52,10 +51,11 @@ class Encode(pl.LightningModule):
 
 def encode_batch(encoder: Encoder, batch: ClipBatch | CaptionBatch) -> Indexed:
     """Positions and unit rows, float32 on the CPU."""
-    if isinstance(batch, ClipBatch):
-        rows = encoder.embed_audio(batch.waves)
-    else:
-        rows = encoder.embed_text(batch.captions)
+    rows = (
+        encoder.embed_audio(batch.waves)
+        if isinstance(batch, ClipBatch)
+        else encoder.embed_text(batch.captions)
+    )
     return batch.index, rows.float().cpu()
 
 
@@ -67,7 +67,7 @@ class Measured:
     probes: dict[str, float | None]
     undefined: dict[str, str]
 
-    def score_values(self) -> dict[str, float]:
+    def score_values(self) -> dict[str, float | None]:
         return {name: float(getattr(self.scores, name)) for name in ("F", "G", "H")}
 
     def defined(self, *, prefix: str = "") -> dict[str, float]:
@@ -81,6 +81,7 @@ class Measure(nn.Module):
 
     def __init__(self, *, probes: Mapping[str, Probe]) -> None:
         super().__init__()
+        self.names = tuple(probes)  # in the order they were asked for, which a MetricCollection forgets
         self.scores = CompositionalRetrieval()
         # Probes of different sides can hold equal states on a first batch; groups would then merge them.
         self.probes = MetricCollection(dict(probes), compute_groups=False)
@@ -100,11 +101,11 @@ class Measure(nn.Module):
         """A probe that refuses this cloud is None, its reason kept; then everything starts anew."""
         values: dict[str, float | None] = {}
         undefined: dict[str, str] = {}
-        for name, probe in self.probes.items():
+        for name in self.names:
             try:
-                values[str(name)] = float(probe.compute())
+                values[name] = float(self.probes[name].compute())
             except ValueError as reason:
-                values[str(name)], undefined[str(name)] = None, str(reason)
+                values[name], undefined[name] = None, str(reason)
         measured = Measured(scores=self.scores.compute(), probes=values, undefined=undefined)
         self.scores.reset()
         self.probes.reset()
@@ -131,10 +132,11 @@ class Score(pl.LightningModule):
 
 
 class Learn(pl.LightningModule):
-    """``trainer.fit``: symmetric contrastive loss plus weighted regularisers; validation measures held-out benchmarks.
+    """``trainer.fit``: the contrastive loss plus weighted regularisers; validation measures held-out benchmarks.
 
-    AdamW with linear warm-up over ``warmup_steps`` and a cosine to 0 at the trainer's ``max_steps``; the temperature is learned,
-    from ``temperature`` on, as the logarithm of the scale, at most log 100 (Radford et al. 2021, section 2.5).
+    AdamW with a linear warm-up over ``warmup_steps`` and a cosine to 0 at the trainer's ``max_steps``. The
+    temperature is learned, from ``temperature`` on, as the logarithm of the scale, which is at most 100 (Radford et
+    al. 2021, section 2.5).
     """
 
     def __init__(
@@ -144,7 +146,7 @@ class Learn(pl.LightningModule):
         regularizers: Mapping[str, Regularizer],
         learning_rate: float,
         weight_decay: float,
-        betas: Sequence[float],
+        betas: Sequence[float],  # two, as yaml gives them
         warmup_steps: int,
         temperature: float,
         probes: Mapping[str, Probe],
@@ -157,7 +159,7 @@ class Learn(pl.LightningModule):
         self.regularizers = nn.ModuleDict(dict(regularizers))
         self.log_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.betas, self.warmup_steps = tuple(betas), warmup_steps
+        self.betas, self.warmup_steps = (betas[0], betas[1]), warmup_steps
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         clouds = self.clouds(batch)
@@ -204,12 +206,15 @@ class Learn(pl.LightningModule):
                 self.measure.update(batch.to(self.device))
             self.log_dict(self.measure.compute().defined(prefix=f"{name}/"))
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Matrices decay; gains, biases and the temperature do not.
         matrices = [parameter for parameter in self.parameters() if parameter.ndim >= 2]
         others = [parameter for parameter in self.parameters() if parameter.ndim < 2]
         optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            [
+                {"params": matrices, "weight_decay": self.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
             lr=self.learning_rate,
             betas=self.betas,
         )

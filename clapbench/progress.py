@@ -7,7 +7,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from clapbench.data import ClipBatch
@@ -105,6 +113,7 @@ class TrainingProgress(pl.Callback):
             f"step {trainer.global_step}  loss {numbers['train/loss']:.3f}  {scores}  "
             f"[dim]{self.clips / seconds:.0f} clips/s, {seconds:.0f} s[/]",
             highlight=False,
+            soft_wrap=True,
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

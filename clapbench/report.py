@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clapbench import cache
@@ -91,17 +93,21 @@ def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
 def read(folder: Path) -> Sweep:
     """The cells of a sweep folder, sorted as its sweep.json lists them."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"sweep {folder}: no such folder. Give one that evaluate.py wrote, as outputs/NAME.")
+        raise FileNotFoundError(
+            f"sweep {folder}: no such folder. Give one that evaluate.py wrote, as outputs/NAME."
+        )
     listing = folder / "sweep.json"
     if listing.is_file():
         record = json.loads(listing.read_text(encoding="utf-8"))
         names = [(cell["model"], cell["bench"]) for cell in record["cells"]]
-        covers, cache_dir = f"the {len(names)} cells of the last command", Path(record["cache_dir"])
+        covers, cache_dir = f"the {count(names)} of the last command", Path(record["cache_dir"])
     else:
         names = [path.parts[-3:-1] for path in sorted(folder.glob("*/*/cell.json"))]  # type: ignore[misc]
-        covers, cache_dir = f"all {len(names)} cells in {folder}", folder.parent / "cache"
+        covers, cache_dir = f"all {count(names)} in {folder}", folder.parent / "cache"
     if not names:
-        raise FileNotFoundError(f"sweep {folder}: holds no cell. Run evaluate.py with sweep={folder.name} first.")
+        raise FileNotFoundError(
+            f"sweep {folder}: holds no cell. Run evaluate.py with sweep={folder.name} first."
+        )
     paths = {name: folder.joinpath(*name, "cell.json") for name in names}
     return Sweep(
         folder=folder,
@@ -110,6 +116,10 @@ def read(folder: Path) -> Sweep:
         covers=covers,
         cache_dir=cache_dir,
     )
+
+
+def count(names: Sequence[Any]) -> str:
+    return "1 cell" if len(names) == 1 else f"{len(names)} cells"
 
 
 def flat(cell: Cell) -> dict[str, Any]:
@@ -204,39 +214,58 @@ def show(sweep: Sweep, console: Console) -> None:
     """Prints both tables, with n beside every coefficient, and what failed."""
     console.print(cells_table(sweep))
     rows = correlations(sweep.cells)
-    if rows:
+    n = max((row["n"] for row in rows), default=0)
+    if n >= MIN_PAIRS:
         console.print(correlations_table(rows))
-        n = max(row["n"] for row in rows)
-        if MIN_PAIRS <= n < FEW:
-            console.print(f"[yellow]n = {n} cells: a single cell can turn these coefficients round.[/]")
         models = len({cell.model for cell in sweep.finished})
         console.print(
-            f"[dim]p is asymptotic and takes cells as independent; these come from {models} models, "
-            f"and {len(rows)} probes were tried.[/]"
+            f"[dim]n: cells, from {models} models. p is asymptotic, takes cells as independent and is not corrected "
+            f"for the {len(rows)} probes tried.[/]",
+            highlight=False,
         )
+        if n < FEW:
+            console.print(f"[yellow]n = {n}: one cell more or less can turn these coefficients round.[/]")
+    else:
+        console.print(f"[dim]no correlations: they need {MIN_PAIRS} finished cells, there are {n}.[/]")
     for cell in sweep.failed:
-        console.print(f"[red]failed[/] {cell.model} × {cell.bench}: {cell.error}", highlight=False)
+        console.print(
+            f"[red]failed[/] {cell.model} × {cell.bench}: {escape(str(cell.error))}", soft_wrap=True
+        )
     for model, bench in sweep.absent:
         console.print(f"[red]absent[/] {model} × {bench}: no cell.json was written")
-    console.print(f"[dim]{sweep.folder}: cells.csv, correlations.csv, summary.json cover {sweep.covers}.[/]")
+    console.print(
+        f"[dim]{sweep.folder}: cells.csv, correlations.csv and summary.json cover {sweep.covers}.[/]",
+        soft_wrap=True,
+    )
+
+
+# Probe name to its two-line head; the rest of the probes are in cells.csv.
+SHOWN = {
+    "rankme_audio": "RankMe\naudio",
+    "rankme_text": "RankMe\ntext",
+    "twonn_text": "Two-NN\ntext",
+    "gap_angle_deg": "gap\ndegrees",
+}
 
 
 def cells_table(sweep: Sweep) -> Table:
     table = Table(
         title=f"{sweep.folder.name}: compositional retrieval and geometry",
-        caption="F: each clip picks its caption (chance .250). G: each caption picks its clip (.250). H: both (.167).",
+        caption="F: each clip picks its caption. G: each caption picks its clip. H: both.\n"
+        "Chance for independent similarities: F .250, G .250, H .167.",
         caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
-    shown = ["rankme_audio", "rankme_text", "twonn_audio", "twonn_text", "gap_angle_deg"]
-    present = [name for name in shown if any(name in cell.probes for cell in sweep.cells)]
+    shown = {name: head for name, head in SHOWN.items() if any(name in cell.probes for cell in sweep.cells)}
     for name in ("model", "bench"):
-        table.add_column(name)
-    for name in ("n", "F", "G", "H", *present):
+        table.add_column(name, no_wrap=True)
+    for name in ("n", "F", "G", "H", *shown.values()):
         table.add_column(name, justify="right")
     for cell in sweep.cells:
         if cell.status == "ok":
             scores = [number(cell.scores.get(name), digits=3) for name in ("F", "G", "H")]
-            probes = [number(cell.probes.get(name), digits=1) for name in present]
+            probes = [number(cell.probes.get(name), digits=1) for name in shown]
             table.add_row(cell.model, cell.bench, str(cell.n_items), *scores, *probes)
         else:
             table.add_row(cell.model, cell.bench, "[red]failed[/]")
@@ -244,8 +273,8 @@ def cells_table(sweep: Sweep) -> Table:
 
 
 def correlations_table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title="each probe with H, over cells")
-    table.add_column("probe")
+    table = Table(title="each probe with H, over cells", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("probe", no_wrap=True)
     for name in ("n", "Spearman", "p", "Pearson", "p"):
         table.add_column(name, justify="right")
     for row in rows:
@@ -261,7 +290,11 @@ def correlations_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def number(value: float | None, *, digits: int, sign: bool = False) -> str:
-    return "–" if value is None else f"{value:{'+' if sign else ''}.{digits}f}"
+    """A number for a table, without the zero before its point; a dash where there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 and digits > 1 else text
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ import logging
 import platform
 import subprocess
 import time
+import warnings
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -135,16 +136,25 @@ def evaluate(cfg: DictConfig) -> Cell:
             raise
         log.error("%s failed. %s", label, cell.error)
         return cell
-    scores = "  ".join(
-        f"{name} {value:.3f}" if value is not None else f"{name} –" for name, value in cell.scores.items()
-    )
-    console.print(f"[bold]{label}[/]  n {cell.n_items}  {scores}  [dim]{done}[/]", highlight=False)
-    for kind, ties in (("exact ties", cell.ties),):
-        if ties:
-            console.print(f"  [dim]{ties} {kind} among its comparisons, each counted as a miss[/]")
-    if unknown := cell.extra.get("unknown_words"):
-        console.print(f"  [yellow]{unknown:.0%} of the captions' words are unknown to this model[/]")
+    say(cell, label=label, done=done)
     return cell
+
+
+def say(cell: Cell, *, label: str, done: str) -> None:
+    """One line per cell, and what a reader of its scores has to know."""
+    scores = "  ".join(f"{name} {value:.3f}" for name, value in cell.scores.items() if value is not None)
+    notes = []
+    if cell.ties:
+        notes.append(
+            f"{cell.ties} of {4 * (cell.n_items or 0)} comparisons are exact ties, counted as misses"
+        )
+    if unknown := cell.extra.get("unknown_words"):
+        notes.append(f"{unknown:.0%} of the captions' words are unknown to this model")
+    console.print(
+        f"[bold]{label}[/]  n {cell.n_items}  {scores}  [dim]{done}[/]", highlight=False, soft_wrap=True
+    )
+    for note in notes:
+        console.print(f"  [yellow]{note}[/]", highlight=False, soft_wrap=True)
 
 
 def _evaluate(cfg: DictConfig, *, folder: Path, label: str) -> tuple[Cell, str]:
@@ -219,13 +229,13 @@ def encode(
         label=label, n_clips=len(plan.clips), n_captions=len(plan.encoded), console=console
     )
     trainer = make_trainer(cfg, logger=None, callbacks=[progress])
-    audio, text = trainer.predict(Encode(encoder), plan.loaders(**cfg.loader))
+    batches = trainer.predict(Encode(encoder), plan.loaders(**cfg.loader))
+    assert batches is not None
+    audio, text = batches
     return plan.embeddings(audio=audio, text=text), progress.clips_per_s
 
 
-def measure(
-    cfg: DictConfig, *, embeddings: Embeddings, benchmark: Benchmark, logger: Any
-) -> Measured:
+def measure(cfg: DictConfig, *, embeddings: Embeddings, benchmark: Benchmark, logger: Any) -> Measured:
     """Scores and probes of embeddings, by the Trainer's test loop on its device."""
     probes = {name: instantiate(node) for name, node in config.probe_configs(cfg.probes).items()}
     module = Score(probes=probes)
@@ -292,7 +302,11 @@ def provenance() -> dict[str, Any]:
     packages = ("clapbench", "torch", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "transformers")
     found = {"python": platform.python_version(), **{name: version(name) for name in packages}}
     commit = subprocess.run(
-        ["git", "rev-parse", "--verify", "--quiet", "HEAD"], cwd=config.CONF, capture_output=True, text=True, check=False
+        ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
+        cwd=config.CONF,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return {
         "versions": found,
@@ -309,15 +323,16 @@ def quiet_lightning() -> None:
     """Keeps Lightning's notes on hardware and its tips out of the output; warnings stay."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
+    # Lightning 2.6 calls what torch 2.13 deprecates; a hint on worker processes, where none are needed.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 def fit(cfg: DictConfig) -> Path:
     """Trains ``cfg.model`` and saves it; returns the checkpoint's path.
 
-    Writes outputs/train/NAME/NAME.safetensors, with the recipe in its header, and prints its SHA-256 and the command that
-    evaluates it.
+    Writes outputs/train/NAME/NAME.safetensors with the recipe in its header, and prints its SHA-256 and the
+    command that evaluates it.
     """
     config.check_keys(cfg, root="train")
     for group in ("model", "trainer", "data"):
@@ -342,6 +357,7 @@ def fit(cfg: DictConfig) -> Path:
         **cfg.optimizer,
     )
     recipe = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(recipe, dict)
     logger = instantiate(cfg.logger, _partial_=True)(
         folder=folder,
         group="train",
@@ -354,9 +370,14 @@ def fit(cfg: DictConfig) -> Path:
     trainer.fit(learner, instantiate(cfg.data).loader(), loaders)
     path = folder / f"{cfg.model.name}.safetensors"
     with cache.replacing(path) as temporary:
-        encoder.save(temporary, recipe={**recipe, **provenance()}, dtype=getattr(torch, cfg.checkpoint_dtype))
+        encoder.save(temporary, recipe=recipe | provenance(), dtype=getattr(torch, cfg.checkpoint_dtype))
     digest = checkpoints.sha256_of(path)
     tracking.finish(logger, summary={"sha256": digest})
-    console.print(f"wrote {path}\nSHA-256 {digest}", highlight=False, soft_wrap=True)
-    console.print(f"evaluate: python evaluate.py model={HydraConfig.get().runtime.choices['model']} model.checkpoint={path}")
+    choice = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else "mini"
+    console.print(
+        f"wrote {path}\nSHA-256 {digest}\n"
+        f"evaluate it: python evaluate.py model={choice} model.name={cfg.model.name} model.checkpoint={path}",
+        highlight=False,
+        soft_wrap=True,
+    )
     return path

@@ -166,5 +166,3 @@ def list_cells(jobs: Sequence[DictConfig]) -> None:
     }
     text = json.dumps(record, indent=1) + "\n"
     cache.write_text(Path(first.outputs, first.sweep, "sweep.json"), text)
-
-

@@ -12,9 +12,12 @@ import os
 import socket
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -36,9 +39,9 @@ def wandb(
     entity: str | None,
     mode: str | None,
 ) -> Logger:
-    """A wandb run under ``folder``/wandb. ``mode`` null: online where a key is configured and the server answers."""
+    """A wandb run under ``folder``/wandb. ``mode`` null: online if there is a key and the server answers."""
+    os.environ.setdefault("WANDB_SILENT", "true")  # read when wandb's session starts, so before the next line
     mode = mode or wandb_mode()
-    os.environ.setdefault("WANDB_SILENT", "true")
     folder.mkdir(parents=True, exist_ok=True)
     return WandbLogger(
         name=run,
@@ -47,9 +50,8 @@ def wandb(
         project=project,
         entity=entity,
         save_dir=folder,
-        offline=mode == "offline",
         config=content,
-        mode=mode,
+        mode=mode,  # not Lightning's offline=True: that sets WANDB_MODE for every later run of the process
         resume="allow",
     )
 
@@ -66,13 +68,13 @@ def none(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, 
 
 
 def wandb_mode() -> str:
-    """"online", "offline" or "disabled": what the environment says, else offline unless a server can be reached."""
+    """What WANDB_MODE says, else "online" where there is a key and the server answers, else "offline"."""
     if stated := os.environ.get("WANDB_MODE"):
         return stated
     import wandb as client
 
     settings = client.setup().settings
-    if not (settings.api_key or client.api.api_key):
+    if not (settings.api_key or key_in_netrc(urlsplit(settings.base_url).hostname or "")):
         return "offline"
     if answers(settings.base_url):
         return "online"
@@ -80,9 +82,25 @@ def wandb_mode() -> str:
     return "offline"
 
 
+def key_in_netrc(host: str) -> bool:
+    """Whether ``wandb login`` has left a key for ``host``."""
+    stated = os.environ.get("NETRC")
+    for path in [Path(stated)] if stated else [Path.home() / name for name in (".netrc", "_netrc")]:
+        try:
+            if netrc(path).authenticators(host):
+                return True
+        except (OSError, NetrcParseError):
+            continue
+    return False
+
+
+@lru_cache
 def answers(url: str, *, patience: float = PATIENCE) -> bool:
-    """Whether the server of ``url`` accepts a connection within ``patience`` seconds, name look-up included."""
-    address = urlsplit(url)
+    """Whether the server of ``url``, or the proxy that stands before it, accepts a connection in time.
+
+    ``patience`` is in seconds and includes the look-up of the name. Asked once per process.
+    """
+    address = urlsplit(getproxies().get(urlsplit(url).scheme, url))
     port = address.port or (443 if address.scheme == "https" else 80)
     found = threading.Event()
 
@@ -112,7 +130,7 @@ def sync_hint(folder: Path) -> str | None:
     """The one line that says how to upload offline runs under ``folder``, or None when there are none."""
     if not any(folder.glob("wandb/offline-run-*")):
         return None
-    return f"wandb wrote offline: `wandb login`, then `wandb sync {folder}/wandb/offline-run-*` uploads the runs."
+    return f"wandb wrote offline: `wandb login`, then `wandb sync {folder}/wandb/offline-run-*` to upload."
 
 
 def logs_to_wandb(node: DictConfig) -> bool:
@@ -136,5 +154,6 @@ def log_summary(
         entity=node.entity,
         mode=node.mode,
     )
+    assert isinstance(logger, WandbLogger)
     logger.experiment.log({name: client.Table(dataframe=table) for name, table in tables.items()})
     finish(logger, summary=summary)

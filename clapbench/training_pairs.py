@@ -1,14 +1,15 @@
 """Batches of clips with captions to train on, mixed on the fly from a bank of synthesised events.
 
-Half order scenes, a third attribute scenes, the rest single events. Class pairs that the embedded benchmarks use
-(`scenes.held_out`) never occur, nor do the benchmarks' draws: the bank has seeds of its own.
+Half order scenes, a third attribute scenes, the rest single events. Class pairs that the embedded benchmarks
+use (`scenes.held_out`) never occur, nor do the benchmarks' draws: the bank has seeds of its own.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ from clapbench.synth.captions import (
 )
 from clapbench.synth.events import ATTRIBUTES, EVENTS, SAMPLE_RATE, State, render
 from clapbench.synth.scenes import STATES, class_pairs, layout
+
+T = TypeVar("T")
 
 ORDER_SHARE, ATTRIBUTE_SHARE = 0.50, 0.37  # of a batch; the rest are single events
 STREAM = 7  # keeps the generators of training apart from those of the benchmarks
@@ -57,7 +60,7 @@ class PairBatch:
 
 @dataclass(frozen=True)
 class Example:
-    """A clip with its caption, and the partner that swaps its two events or their states (None for one event)."""
+    """A clip with its caption, and the partner that swaps its events or their states (None for one event)."""
 
     wave: Float[np.ndarray, " _"]
     caption: str
@@ -76,7 +79,12 @@ class EventBank:
         for number, (key, item) in enumerate(EVENTS.items()):
 
             def draws(
-                count: int, attribute: str | None = None, state: State | None = None, *, key=key, number=number
+                count: int,
+                attribute: str | None = None,
+                state: State | None = None,
+                *,
+                key: str = key,
+                number: int = number,
             ) -> list[Float[np.ndarray, " _"]]:
                 generators = (np.random.default_rng([seed, STREAM, number, index]) for index in range(count))
                 return [render(key, rng, attribute=attribute, state=state) for rng in generators]
@@ -88,7 +96,7 @@ class EventBank:
 
 
 class SynthPairs(IterableDataset[PairBatch]):
-    """Batches of ``batch_size`` pairs without end. ``swapped_scenes`` puts each scene's partner into the batch too.
+    """Batches of ``batch_size`` pairs without end; ``swapped_scenes`` puts each scene's partner in, too.
 
     The k-th batch depends on (``seed``, k) only.
     """
@@ -182,7 +190,10 @@ class SynthPairs(IterableDataset[PairBatch]):
         return with_partner(ways[turn], ways[1 - turn])
 
     def single(self, rng: np.random.Generator) -> Example:
-        key, axis, state = pick(rng, list(self.bank.waves)) if rng.integers(2) else (pick(rng, list(EVENTS)), None, None)
+        if rng.integers(2):
+            key, axis, state = pick(rng, list(self.bank.waves))
+        else:
+            key, axis, state = pick(rng, list(EVENTS)), None, None
         sound = pick(rng, self.bank.waves[key, axis, state])
         plan = layout([len(sound) / SAMPLE_RATE], rng)
         return Example(
@@ -192,7 +203,7 @@ class SynthPairs(IterableDataset[PairBatch]):
         )
 
 
-def pick(rng, options):
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
 
 

@@ -74,7 +74,7 @@ class Encoder(nn.Module, ABC):
         return {}
 
     def save(self, path: Path, *, recipe: Mapping[str, Any], dtype: torch.dtype) -> None:
-        """Writes safetensors in ``dtype``, with `metadata` and the training ``recipe`` (JSON) in the header."""
+        """Writes safetensors in ``dtype``, with `metadata` and the training ``recipe`` in the header."""
         tensors = {key: value.to("cpu", dtype).contiguous() for key, value in self.state_dict().items()}
         save_file(tensors, path, metadata={"format": "pt", "recipe": json.dumps(recipe), **self.metadata()})
 

@@ -2,9 +2,10 @@ r"""A CLAP small enough to train in minutes on a CPU: 0.8 M parameters, 16 kHz, 
 
 Audio: log10 mel power, three strided convolutions, two pre-norm transformer blocks. Text: words of a closed
 vocabulary, the same blocks. Both sides pool the tokens x_1..x_T to a linear map of
-$[\,\mathrm{mean}_t\, x_t,\ \mathrm{mean}_t\, r_t x_t\,]$ with $r_t$ running linearly over [-1.7, 1.7]: without the second
-half neither side can break the symmetry of time alone, and order stays unlearned. Positions are learned on a
-fixed number of knots and interpolated at r, so they scale with the clip and belong to no particular length.
+$[\,\mathrm{mean}_t\, x_t,\ \mathrm{mean}_t\, r_t x_t\,]$ with $r_t$ running linearly over [-1.7, 1.7]:
+without the second half neither side can break the symmetry of time alone, and order stays unlearned.
+Positions are learned on a fixed number of knots and interpolated at r, so they scale with the clip and belong
+to no particular length.
 
 ``text="bag"`` is the control: it sorts the words before it reads them, so it can tell no two captions apart
 that share every word.
@@ -32,7 +33,7 @@ PAD, UNKNOWN = 0, 1
 
 
 class MiniClap(Encoder):
-    """Arguments are those of conf/model/mini.yaml. ``pretrained=False`` starts from random weights (for training)."""
+    """Arguments are those of conf/model/mini.yaml. ``pretrained=False`` starts from random weights."""
 
     recipe = 1
     sample_rate = 16_000
@@ -57,7 +58,18 @@ class MiniClap(Encoder):
         if pretrained:
             path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
             tensors, metadata = checkpoints.read_safetensors(path, model=name)
+            if not {"vocabulary", "recipe"} <= metadata.keys():
+                raise ValueError(
+                    f"model {name!r}: needed vocabulary and recipe in the header of {path}. "
+                    f"Set model.checkpoint to a MiniClap that train.py wrote."
+                )
             self.words = tuple(json.loads(metadata["vocabulary"]))
+            trained = json.loads(metadata["recipe"])["model"]["text"]
+            if trained != text:  # the same tensors fit both, so only the recipe can tell
+                raise ValueError(
+                    f"model {name!r}: text={text!r} was asked for, {path} was trained with text={trained!r}. "
+                    f"Set model.text={trained}."
+                )
         self.index = {word: number for number, word in enumerate(self.words, start=UNKNOWN + 1)}
 
         self.mel = MelPower(
@@ -77,7 +89,7 @@ class MiniClap(Encoder):
             checkpoints.load_into(self, tensors, path=path, model=name)
 
     def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
-        """Clips of similar length go together, so that little silence is computed; no row depends on another."""
+        """Clips of similar length go together, so that little silence is computed."""
         order = sorted(range(len(waves)), key=lambda index: len(waves[index]))
         groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
         rows = torch.cat([self._audio([waves[index] for index in group]) for group in groups])
@@ -117,7 +129,7 @@ class MiniClap(Encoder):
         return " ".join(word if word in self.index else "<unknown>" for word in self._read(caption))
 
     def coverage(self, captions: list[str]) -> dict[str, float]:
-        """``unknown_words``: the share of words outside the vocabulary, which all read as one unknown word."""
+        """``unknown_words``: the share of words outside the vocabulary, all read as one unknown word."""
         read = [word for caption in captions for word in words(caption)]
         return {"unknown_words": sum(word not in self.index for word in read) / max(len(read), 1)}
 
@@ -126,7 +138,7 @@ class MiniClap(Encoder):
 
 
 class Tower(nn.Module):
-    """Positions, two pre-norm blocks, pooling: the half that audio and text share in shape, not in weights."""
+    """Positions, two pre-norm blocks, pooling: what audio and text share in shape, not in weights."""
 
     def __init__(self) -> None:
         super().__init__()

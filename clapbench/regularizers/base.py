@@ -1,4 +1,4 @@
-"""A regulariser is one weighted term added to the contrastive loss, computed from a batch's clouds of features."""
+"""A regulariser is one weighted term added to the contrastive loss, computed from a batch's features."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Clouds:
 
 
 class Regularizer(nn.Module, ABC):
-    """``weight`` times ``term``. A subclass with ``reads_swapped`` has the swapped captions encoded for it."""
+    """``weight`` times ``term``. A subclass with ``reads_swapped`` gets the swapped captions encoded."""
 
     reads_swapped = False
 

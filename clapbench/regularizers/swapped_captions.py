@@ -1,10 +1,11 @@
 r"""Swapped captions as hard negatives: a clip must prefer its caption to the same words in the wrong places.
 
-$h = \frac{1}{m} \sum_i \log(1 + e^{\,s(a_i, t'_i) - s(a_i, t_i)})$ with $t'_i$ the swapped caption of pair i and s the cosine
-similarity times the learned scale. At least 0; log 2 where the two captions cannot be told apart.
+$h = \frac{1}{m} \sum_i \log(1 + e^{\,s(a_i, t'_i) - s(a_i, t_i)})$ with $t'_i$ the swapped caption of pair i
+and s the cosine similarity times the learned scale. At least 0; log 2 where the two captions cannot be told
+apart.
 
-Source: Yuksekgonul et al. 2023 (NegCLIP), section 4. Deviation: a two-way choice instead of extra columns in the
-softmax, so that the term has a weight of its own.
+Source: Yuksekgonul et al. 2023 (NegCLIP), section 4. Deviation: a two-way choice instead of extra columns in
+the softmax, so that the term has a weight of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,4 @@ class SwappedCaptions(Regularizer):
 
     def term(self, clouds: Clouds) -> Float[Tensor, ""]:
         chosen = clouds.swapped_of
-        return swapped_caption_loss(
-            clouds.audio[chosen], clouds.text[chosen], clouds.swapped, clouds.scale
-        )
+        return swapped_caption_loss(clouds.audio[chosen], clouds.text[chosen], clouds.swapped, clouds.scale)

@@ -2,8 +2,8 @@ r"""VICReg's variance term: keeps each coordinate of a cloud from collapsing.
 
 $v(Z) = \frac{1}{d} \sum_j \max(0, \gamma - \sqrt{\mathrm{Var}(z_j) + \epsilon})$, between 0 and $\gamma$.
 
-Source: Bardes et al. 2022 (VICReg), eq. 1 and 2, $\gamma = 1$, $\epsilon = 10^{-4}$. Applied before normalisation: on unit
-rows a standard deviation of 1 per coordinate is out of reach.
+Source: Bardes et al. 2022 (VICReg), eq. 1 and 2, $\gamma = 1$, $\epsilon = 10^{-4}$. Applied before
+normalisation: on unit rows a standard deviation of 1 per coordinate is out of reach.
 """
 
 from __future__ import annotations
