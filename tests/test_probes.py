@@ -324,7 +324,7 @@ def test_each_yaml_holds_the_probe_of_its_name_and_sets_list_them():
     for name in names:
         (key,) = yaml.safe_load((CONF / "probe" / f"{name}.yaml").read_text())
         assert key == name
-    sets = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "probes").glob("*.yaml")}
+    sets = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "probe_set").glob("*.yaml")}
     assert set(sets["all"]) == names
     assert set(sets["paper"]) <= names
     assert len(sets["paper"]) == 13

@@ -1,0 +1,65 @@
+"""Shared fixtures: configurations composed as the command line does, and commands run as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+ROOT = Path(__file__).parents[1]
+
+Compose = Callable[..., DictConfig]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def composed() -> Iterator[Compose]:
+    """``composed("evaluate", "model=mini")``: the configuration of that command line."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield lambda root, *overrides: compose(root, list(overrides))
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """``command("evaluate.py", "model=mini")`` in a process of its own, with outputs in the temporary folder; also
+    ``command("-m", "clapbench.report", ...)``.
+
+    No home, no key: as on a machine where nobody has logged in to anything.
+    """
+
+    def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        is_entry = script.endswith(".py")
+        line = (
+            [str(ROOT / script), *arguments, f"outputs={tmp_path / 'outputs'}"]
+            if is_entry
+            else [script, *arguments]
+        )
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("WANDB")},
+            "HOME": str(tmp_path),
+            "COLUMNS": "160",
+            "PYTHONPATH": str(ROOT),
+        }
+        return subprocess.run(
+            [sys.executable, *line],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
+
+
+def yamls(group: str) -> list[str]:
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))

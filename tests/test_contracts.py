@@ -1,0 +1,267 @@
+"""Walks every yaml of every config group and holds the contract of its kind, without being told its name."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, Compose, yamls
+from fixtures import FIXTURES, overrides
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from clapbench import config
+from clapbench.benchmarks.base import Benchmark
+from clapbench.encoders.base import Encoder, fingerprint
+from clapbench.probes.base import Probe
+from clapbench.regularizers.base import Clouds, Regularizer
+from clapbench.run import check
+
+CAPTIONS = [
+    "A bell ringing before rain falling",
+    "A dog",
+    "Loud rain and then a quiet engine, again and again",
+]
+
+
+@pytest.fixture(scope="module")
+def encoders() -> dict[str, Encoder]:
+    return {}
+
+
+@pytest.fixture
+def encoder(model: str, encoders: dict[str, Encoder], composed: Compose, tmp_path: Path) -> Encoder:
+    """The encoder of conf/model/MODEL.yaml, built once for all its tests."""
+    if model not in encoders:
+        cfg = composed("evaluate", *overrides("model", model, tmp_path))
+        encoders[model] = instantiate(cfg.model).eval()
+    return encoders[model]
+
+
+def waves(encoder: Encoder) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    seconds = (0.3, 1.0, 2.5, 4.0, (encoder.window or 4.0) + 1.0)
+    return [0.1 * torch.randn(round(s * encoder.sample_rate), generator=generator) for s in seconds]
+
+
+@pytest.mark.parametrize("model", yamls("model"))
+class TestModel:
+    def test_rows_have_unit_length(self, encoder: Encoder) -> None:
+        with torch.inference_mode():
+            for rows in (encoder.embed_audio(waves(encoder)), encoder.embed_text(CAPTIONS)):
+                torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
+
+    def test_same_answer_twice(self, encoder: Encoder) -> None:
+        with torch.inference_mode():
+            assert torch.equal(encoder.embed_audio(waves(encoder)), encoder.embed_audio(waves(encoder)))
+            assert torch.equal(encoder.embed_text(CAPTIONS), encoder.embed_text(CAPTIONS))
+
+    def test_batch_of_one_equals_batch_of_all_in_any_order(self, encoder: Encoder) -> None:
+        with torch.inference_mode():
+            for embed, inputs in ((encoder.embed_audio, waves(encoder)), (encoder.embed_text, CAPTIONS)):
+                together = embed(inputs)
+                alone = torch.cat([embed([one]) for one in inputs])
+                backwards = embed(inputs[::-1]).flip(0)
+                assert (together - alone).norm(dim=1).max() < 1e-5
+                assert (together - backwards).norm(dim=1).max() < 1e-5
+
+    def test_tokens_give_the_same_as_captions(self, encoder: Encoder) -> None:
+        with torch.inference_mode():
+            from_tokens = encoder.embed_tokens(*encoder.tokenize(CAPTIONS))
+            assert (from_tokens - encoder.embed_text(CAPTIONS)).norm(dim=1).max() < 1e-6
+
+    def test_only_the_window_from_the_head_counts(self, encoder: Encoder) -> None:
+        if encoder.window is None:
+            return
+        long = waves(encoder)[-1]
+        head = long[: round(encoder.window * encoder.sample_rate)]
+        with torch.inference_mode():
+            assert torch.equal(encoder.embed_audio([long]), encoder.embed_audio([head]))
+
+    def test_fingerprint_holds_the_content_not_the_place(
+        self, model: str, composed: Compose, tmp_path: Path
+    ) -> None:
+        node = composed("evaluate", *overrides("model", model, tmp_path)).model
+        arguments = {key: value for key, value in OmegaConf.to_container(node).items() if key != "_target_"}
+        kind = config.get_object(node._target_)
+        first = fingerprint(kind, arguments)
+        assert first == fingerprint(kind, arguments | {"name": "another"})
+        assert first != fingerprint(kind, arguments | {"window": 1.5})
+
+
+@pytest.mark.parametrize("name", yamls("bench"))
+class TestBench:
+    @pytest.fixture
+    def bench(self, name: str, composed: Compose, tmp_path: Path) -> Benchmark:
+        cfg = composed("evaluate", *overrides("bench", name, tmp_path), f"cache_dir={tmp_path}")
+        return instantiate(cfg.bench)
+
+    def test_ids_exist_and_each_case_has_a_match_and_a_mismatch(self, bench: Benchmark) -> None:
+        assert bench.n_items == len(bench.cases()) > 0
+        for case in bench.cases():
+            match = case.match_matrix
+            assert all(bench.audio_path(clip).is_file() for clip in case.clips)
+            assert set(case.clips) <= set(bench.clips())
+            assert set(case.captions) <= set(bench.captions())
+            assert match.any(dim=0).all()
+            assert match.any(dim=1).all()
+            assert not match.all(dim=0).any()
+            assert not match.all(dim=1).any()
+
+    def test_fingerprint_is_stable_and_changes_with_content(
+        self, bench: Benchmark, name: str, composed: Compose, tmp_path: Path
+    ) -> None:
+        before = bench.fingerprint()
+        cfg = composed("evaluate", *overrides("bench", name, tmp_path), f"cache_dir={tmp_path}")
+        assert instantiate(cfg.bench).fingerprint() == before
+        clip = bench.audio_path(bench.clips()[0])
+        clip.write_bytes(clip.read_bytes() + b"\0")
+        assert instantiate(cfg.bench).fingerprint() != before
+
+
+def rows(n: int, d: int, seed: int) -> torch.Tensor:
+    cloud = torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.nn.functional.normalize(cloud + 0.5, dim=1)
+
+
+@pytest.mark.parametrize("name", yamls("probe"))
+class TestProbe:
+    n, d = 60, 16
+
+    def build(self, name: str) -> Probe:
+        return instantiate(config.probe_configs(name)[name])
+
+    def value(self, name: str, *, order: torch.Tensor, cuts: list[int]) -> float:
+        probe = self.build(name)
+        audio, text = rows(self.n, self.d, 1), rows(self.n, self.d, 2)
+        for chunk in order.tensor_split(cuts):
+            probe.update(audio=audio[chunk], text=text[chunk], audio_index=chunk, text_index=chunk)
+        return float(probe.compute())
+
+    def test_finite_and_independent_of_order_and_batches(self, name: str) -> None:
+        in_order = torch.arange(self.n)
+        shuffled = torch.randperm(self.n, generator=torch.Generator().manual_seed(3))
+        whole = self.value(name, order=in_order, cuts=[])
+        assert np.isfinite(whole)
+        assert self.value(name, order=in_order, cuts=[7, 30]) == pytest.approx(whole, rel=1e-9)
+        assert self.value(name, order=shuffled, cuts=[1, 50]) == pytest.approx(whole, rel=1e-9)
+
+    def test_refuses_nan_and_too_few_rows_by_name(self, name: str) -> None:
+        probe = self.build(name)
+        broken = rows(4, self.d, 1)
+        broken[2, 0] = torch.nan
+        index = torch.arange(4)
+        with pytest.raises(ValueError, match=type(probe).__name__):
+            probe.update(audio=broken, text=broken, audio_index=index, text_index=index)
+        few = rows(1, self.d, 1)
+        probe.reset()
+        probe.update(audio=few, text=few, audio_index=index[:1], text_index=index[:1])
+        with pytest.raises(ValueError, match=type(probe).__name__):
+            probe.compute()
+
+
+def clouds(*, spread: bool) -> Clouds:
+    """Spread: paired isotropic clouds. Collapsed: each side on a line in half of the coordinates, no caption told
+    from its swapped one.
+    """
+    n, d = 1024, 16
+    generator = torch.Generator().manual_seed(0)
+    if spread:
+        audio = 1.5 * torch.randn(n, d, generator=generator)
+        text = audio.clone()
+        swapped = text.roll(1, dims=0)
+    else:
+        line = torch.zeros(d)
+        line[: d // 2] = 1.0
+        text = 1.0 + torch.randn(n, 1, generator=generator) * line
+        audio, swapped = -text, text.clone()
+    return Clouds(
+        audio=audio.requires_grad_(),
+        text=text.requires_grad_(),
+        swapped=swapped.requires_grad_(),
+        swapped_of=torch.arange(n),
+        scale=torch.tensor(10.0),
+    )
+
+
+@pytest.mark.parametrize("name", yamls("regularizer"))
+class TestRegularizer:
+    @pytest.fixture
+    def build(self, name: str, composed: Compose, tmp_path: Path):
+        def with_weight(weight: float) -> Regularizer:
+            chosen = f"regularizer=[{name}]"
+            cfg = composed("train", chosen, f"regularizer.{name}.weight={weight}")
+            assert overrides("regularizer", name, tmp_path)
+            return instantiate(cfg.regularizer[name])
+
+        return with_weight
+
+    def test_finite_gradient(self, build) -> None:
+        for spread in (True, False):
+            batch = clouds(spread=spread)
+            build(1.0)(batch).backward()
+            gradients = [
+                side.grad for side in (batch.audio, batch.text, batch.swapped) if side.grad is not None
+            ]
+            assert gradients
+            assert all(gradient.isfinite().all() for gradient in gradients)
+
+    def test_weight_scales_and_zero_adds_nothing(self, build) -> None:
+        batch = clouds(spread=False)
+        assert build(0.0)(batch) == 0
+        torch.testing.assert_close(build(2.0)(batch), 2 * build(1.0)(batch))
+
+    def test_lower_on_a_spread_cloud_than_on_a_collapsed_one(self, build) -> None:
+        assert build(1.0)(clouds(spread=True)) < build(1.0)(clouds(spread=False))
+
+
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g in ("trainer", "logger") for n in yamls(g)])
+def test_trainer_and_logger_take_their_arguments(
+    group: str, name: str, composed: Compose, tmp_path: Path
+) -> None:
+    cfg = composed("evaluate", *overrides(group, name, tmp_path))
+    config.check_arguments(cfg[group], who=group)
+    if group == "logger":
+        parameters = inspect.signature(config.get_object(cfg.logger._target_)).parameters
+        assert {"folder", "group", "run", "run_id", "content"} <= set(parameters)
+
+
+@pytest.mark.parametrize("name", yamls("probe_set"))
+def test_a_set_of_probes_lists_probes(name: str, tmp_path: Path) -> None:
+    assert overrides("probe_set", name, tmp_path)
+    listed = config.probe_configs(name)
+    assert listed
+    assert set(listed) <= set(yamls("probe"))
+
+
+@pytest.mark.parametrize("name", yamls("experiment"))
+def test_an_experiment_composes_under_the_root_it_is_for(
+    name: str, composed: Compose, tmp_path: Path
+) -> None:
+    chosen = overrides("experiment", name, tmp_path)
+    trains = not (ROOT / "conf" / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").count("sweep:")
+    if trains:
+        cfg = composed("train", *chosen)
+        config.check_keys(cfg, root="train")
+        for node in (cfg.model, cfg.data, cfg.trainer, *cfg.regularizer.values()):
+            config.check_arguments(node, who=name)
+    else:
+        check(composed("evaluate", *chosen))
+
+
+@pytest.mark.parametrize("group", sorted(FIXTURES))
+def test_every_entry_has_its_yaml(group: str) -> None:
+    assert set(FIXTURES[group]) == set(yamls(group))
+
+
+def test_a_yaml_without_an_entry_is_told_how_to_add_one(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"conf/model/new.yaml has no entry.*FIXTURES\['model'\]"):
+        overrides("model", "new", tmp_path)
+
+
+def test_no_group_is_left_out() -> None:
+    groups = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()}
+    assert groups == set(FIXTURES)

@@ -1,0 +1,244 @@
+"""One cell: what evaluate writes, when it is done, what it does again, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import Compose
+from fixtures import pairs_folder
+from hydra.utils import instantiate
+
+import clapbench
+from clapbench import cache, run
+from clapbench.config import ConfigError
+from clapbench.encoders.mini import MiniClap
+from clapbench.schema import Cell
+
+SMALL = ("bench.n=12", "logger=none", "trainer=cpu")
+
+
+@pytest.fixture
+def small(composed: Compose, tmp_path: Path):
+    """``small("model=mini")``: a configuration of a few items with outputs in the temporary folder."""
+    return lambda *overrides: composed("evaluate", *SMALL, f"outputs={tmp_path}", *overrides)
+
+
+@pytest.fixture
+def encodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of clips in each batch that a mini encoder is given from here on."""
+    seen: list[int] = []
+    embed = MiniClap.embed_audio
+
+    def counted(self: MiniClap, waves: list[torch.Tensor]) -> torch.Tensor:
+        seen.append(len(waves))
+        return embed(self, waves)
+
+    monkeypatch.setattr(MiniClap, "embed_audio", counted)
+    return seen
+
+
+def test_cell_json_holds_the_schema(small, tmp_path: Path) -> None:
+    cell = run.evaluate(small())
+    record = json.loads((tmp_path / "default/mini/synth_order/cell.json").read_text(encoding="utf-8"))
+    assert next(iter(record)) == "schema"
+    assert record["schema"] == 1
+    assert record["status"] == "ok"
+    assert record["error"] is None
+    assert (record["model"], record["bench"], record["n_items"]) == ("mini", "synth_order", 12)
+    assert set(record["scores"]) == {"F", "G", "H"}
+    official = record["protocols"]["official"]
+    assert official["F"]["direction"] == "clip->caption"
+    assert official["H"]["chance"] == pytest.approx(1 / 6)
+    assert official["G"]["value"] == record["scores"]["G"]
+    expected = ["rankme_audio", "rankme_text", "twonn_audio", "twonn_text"]
+    expected += [f"residual_{side}_k{k}" for side in ("audio", "text") for k in (1, 5, 10)]
+    expected += ["gap_l2", "gap_cosine", "gap_angle_deg"]
+    assert list(record["probes"]) == expected
+    assert record["embeddings"]["n_audio"] == record["embeddings"]["n_text"] == 24
+    assert record["embeddings"]["dim"] == 128
+    assert len(record["checkpoint"]["sha256"]) == 64
+    assert {"torch", "python", "clapbench"} <= set(record["versions"])
+    assert Cell.read(tmp_path / "default/mini/synth_order/cell.json") == cell
+
+
+def test_scores_equal_a_plain_loop_over_the_embeddings_on_disk(small, tmp_path: Path) -> None:
+    cfg = small("model=mini_negatives", "bench=synth_attribute", "bench.n=20")
+    cell = run.evaluate(cfg)
+    rows = clapbench.load(tmp_path / "default").embeddings("mini_negatives", "synth_attribute")
+    clip = dict(zip(rows.audio_id, rows.audio.astype(np.float64), strict=True))
+    caption = dict(zip(rows.text_id, rows.text.astype(np.float64), strict=True))
+    f = g = h = 0
+    for case in instantiate(cfg.bench).cases():
+        (cp, cr), (tp, tr) = (clip[c] for c in case.clips), (caption[t] for t in case.captions)
+        clips_choose = cp @ tp > cp @ tr and cr @ tr > cr @ tp
+        captions_choose = cp @ tp > cr @ tp and cr @ tr > cp @ tr
+        f, g, h = f + clips_choose, g + captions_choose, h + (clips_choose and captions_choose)
+    assert cell.scores == {"F": f / 20, "G": g / 20, "H": h / 20}
+
+
+def test_a_done_cell_is_returned_as_it_is(small, encodings: list[int], tmp_path: Path) -> None:
+    first = run.evaluate(small())
+    assert sum(encodings) == 24
+    path = tmp_path / "default/mini/synth_order/cell.json"
+    before = path.stat().st_mtime_ns
+    assert run.evaluate(small()) == first
+    assert path.stat().st_mtime_ns == before
+    assert sum(encodings) == 24
+
+
+def test_a_new_probe_is_computed_without_encoding(small, encodings: list[int]) -> None:
+    first = run.evaluate(small("probes=[rankme_text]"))
+    assert list(first.probes) == ["rankme_text"]
+    encodings.clear()
+    second = run.evaluate(small("probes=[rankme_text,gap_l2]"))
+    assert list(second.probes) == ["rankme_text", "gap_l2"]
+    assert second.probes["rankme_text"] == first.probes["rankme_text"]
+    assert run.evaluate(small("probes=gap_cosine")).probes.keys() == {"rankme_text", "gap_l2", "gap_cosine"}
+    assert not encodings
+
+
+def test_force_encodes_again_to_the_same_numbers(small, encodings: list[int]) -> None:
+    first = run.evaluate(small())
+    encodings.clear()
+    again = run.evaluate(small("force=true"))
+    assert sum(encodings) == 24
+    assert again.scores == first.scores
+    assert again.probes == first.probes
+
+
+def test_another_sweep_reads_the_same_embeddings(small, encodings: list[int]) -> None:
+    first = run.evaluate(small())
+    encodings.clear()
+    second = run.evaluate(small("sweep=other"))
+    assert not encodings
+    assert second.embeddings == first.embeddings
+
+
+@pytest.mark.parametrize("change", ["model.window=1.0", "bench.seed=5", "trainer.precision=64-true"])
+def test_what_changes_the_numbers_changes_the_key(small, change: str) -> None:
+    assert run.Wanted.by(small(change)).config_key != run.Wanted.by(small()).config_key
+
+
+def test_batch_size_and_name_do_not_change_the_key(small) -> None:
+    same = run.Wanted.by(small("loader.batch_size=3", "model.name=other"))
+    assert same.config_key == run.Wanted.by(small()).config_key
+
+
+def test_the_bag_of_words_ties_exactly_and_scores_0(small) -> None:
+    cell = run.evaluate(small("model=mini_bag"))
+    assert cell.scores == {"F": 0.0, "G": 0.0, "H": 0.0}
+    assert cell.ties == 24  # both captions of each item tie for each of its clips
+
+
+def test_untrained_weights_depend_on_the_seed(small) -> None:
+    first, same, other = (
+        run.evaluate(small("model.pretrained=false", f"sweep=s{number}", f"seed={seed}"))
+        for number, seed in enumerate((0, 0, 1))
+    )
+    assert first.probes == same.probes
+    assert first.probes != other.probes
+
+
+def test_recorded_pairs_run_through_the_same_path(composed: Compose, tmp_path: Path) -> None:
+    chosen = [*pairs_folder(tmp_path), "bench=pairs", "bench.name=mine", "logger=none", f"outputs={tmp_path}"]
+    cell = run.evaluate(composed("evaluate", *chosen))
+    assert (cell.bench, cell.n_items) == ("mine", 3)
+    assert 0 < cell.extra["unknown_words"] < 1
+    assert cell.probes["residual_audio_k10"] is None
+    assert "ResidualEnergy(audio)" in cell.extra["undefined"]["residual_audio_k10"]
+
+
+def test_a_damaged_cell_or_cache_is_made_anew(
+    small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = run.evaluate(small())
+    cell, stored = (
+        tmp_path / "default/mini/synth_order/cell.json",
+        tmp_path / "cache" / first.embeddings["path"],
+    )
+    cell.write_text('{"schema": 1, "status"', encoding="utf-8")
+    stored.write_bytes(stored.read_bytes()[:500])
+    again = run.evaluate(small())
+    assert again.scores == first.scores
+    assert str(cell) in caplog.text
+    assert str(stored) in caplog.text
+    assert cache.find(stored) is not None
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("overrides", "words"),
+        [
+            (["+typo=1"], "key 'typo' is not there"),
+            (["+modle.name=x"], "Did you mean 'model'"),
+            (["+model.windw=3"], "Did you mean 'window'"),
+            (["+bench.sed=3"], "Did you mean 'seed'"),
+            (["probes=[paper,rankme_txt]"], "probe 'rankme_txt' is not there. Did you mean 'rankme_text'"),
+            (["model.name=a/b"], "model.name: needed a name that can be a folder"),
+        ],
+    )
+    def test_keys_and_names(self, small, overrides: list[str], words: str, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="(?s).*" + words.replace(".", r"\.")):
+            run.evaluate(small(*overrides))
+        assert not list(tmp_path.iterdir())
+
+    def test_a_value_that_must_be_given(self, composed: Compose, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"bench\.csv: needed a value, got none\. Set bench\.csv=VALUE"):
+            run.evaluate(composed("evaluate", "bench=pairs", f"outputs={tmp_path}"))
+
+    def test_an_output_folder_that_cannot_be_written(
+        self, small, encodings: list[int], tmp_path: Path
+    ) -> None:
+        (tmp_path / "blocked").write_text("a file where the sweep's folder would go", encoding="utf-8")
+        with pytest.raises(ConfigError, match="needed a folder that can be written"):
+            run.evaluate(small("sweep=blocked"))
+        assert not encodings
+
+    def test_a_missing_checkpoint_is_recorded_and_raised(self, small, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nowhere\.pt.*Set model\.checkpoint"):
+            run.evaluate(small("model.checkpoint=nowhere.pt"))
+        cell = Cell.read(tmp_path / "default/mini/synth_order/cell.json")
+        assert cell.status == "failed"
+        assert "nowhere.pt" in (cell.error or "")
+
+    def test_an_ok_cell_survives_a_failure(self, small, tmp_path: Path) -> None:
+        first = run.evaluate(small())
+        with pytest.raises(FileNotFoundError):
+            run.evaluate(small("model.checkpoint=nowhere.pt"))
+        folder = tmp_path / "default/mini/synth_order"
+        assert Cell.read(folder / "cell.previous.json") == first
+
+    def test_a_missing_clip_is_named(self, composed: Compose, tmp_path: Path) -> None:
+        chosen = pairs_folder(tmp_path)
+        (tmp_path / "1_reversed.wav").unlink()
+        with pytest.raises(FileNotFoundError, match=r"1 of 6 clips are missing .*first: 1_reversed\.wav"):
+            run.evaluate(composed("evaluate", "bench=pairs", *chosen, f"outputs={tmp_path}", "logger=none"))
+
+    def test_a_clip_that_is_no_audio_is_named(self, composed: Compose, tmp_path: Path) -> None:
+        chosen = pairs_folder(tmp_path)
+        (tmp_path / "2_pair.wav").write_text("no sound", encoding="utf-8")
+        with pytest.raises(ValueError, match=r"2_pair\.wav: needed a sound file"):
+            run.evaluate(composed("evaluate", "bench=pairs", *chosen, f"outputs={tmp_path}", "logger=none"))
+
+    def test_a_silent_clip_is_fine(self, composed: Compose, tmp_path: Path) -> None:
+        chosen = pairs_folder(tmp_path)
+        soundfile.write(tmp_path / "0_pair.wav", np.zeros(8000), 8000)
+        cell = run.evaluate(
+            composed("evaluate", "bench=pairs", *chosen, f"outputs={tmp_path}", "logger=none")
+        )
+        assert cell.status == "ok"
+
+
+def test_standing_says_what_would_be_done(small) -> None:
+    assert run.standing(small()).startswith("render 12 items, encode, score, 13 probes")
+    instantiate(small().bench).cases()
+    assert run.standing(small()) == "encode 24 clips and 24 captions, score, 13 probes"
+    run.evaluate(small("probes=[gap_l2]"))
+    assert run.standing(small()) == "score cached embeddings, 12 new probes"
+    assert run.standing(small("probes=[gap_l2]")) == "done"
+    assert run.standing(small("probes=[gap_l2]", "force=true")).startswith("encode 24 clips")

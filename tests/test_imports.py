@@ -1,0 +1,85 @@
+"""Imports go down only, and never sideways: reads every import statement and holds the layers."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+# Modules and packages by layer, lowest first.
+LAYERS = [
+    {"schema"},
+    {"audio", "mel", "checkpoints", "synth"},
+    {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
+    {"encoders", "benchmarks", "probes", "regularizers", "scores", "losses", "correlate"},
+    {"cache", "training_pairs", "data"},
+    {"module", "progress"},
+    {"config", "tracking"},
+    {"run", "report"},
+    {"sweep"},
+]
+# Within a layer: who may import whom, all else is sideways.
+ALLOWED = {("data", "training_pairs"), ("report", "tracking")}
+KNOWS = {  # library -> the only modules that may import it
+    "wandb": {"tracking"},
+    "hydra": {"config", "run", "sweep"},
+    "pytorch_lightning": {"module", "progress", "run", "tracking"},
+}
+SYNTH = ["dsp", "voices", "events", "captions", "scenes"]  # lowest first
+
+
+def modules() -> dict[str, Path]:
+    package = ROOT / "clapbench"
+    paths = {
+        path.relative_to(package).with_suffix("").as_posix().replace("/", "."): path
+        for path in package.rglob("*.py")
+    }
+    return {name: path for name, path in paths.items() if not name.endswith("__init__")}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that the file imports, as full names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def layer(module: str) -> int:
+    for name in (module, module.partition(".")[0]):
+        for number, members in enumerate(LAYERS):
+            if name in members:
+                return number
+    raise AssertionError(
+        f"clapbench/{module}.py stands in no layer: add it to LAYERS in tests/test_imports.py."
+    )
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_go_down_only(module: str) -> None:
+    own = modules()
+    for target in imported(own[module]):
+        name = target.removeprefix("clapbench.")
+        if not target.startswith("clapbench.") or name not in own:
+            continue
+        if module.startswith("synth.") and name.startswith("synth."):
+            below = SYNTH.index(name.removeprefix("synth.")) < SYNTH.index(module.removeprefix("synth."))
+            assert below, f"{module} imports {name}, which is not below it"
+        else:
+            allowed = layer(name) < layer(module) or (module, name) in ALLOWED
+            assert allowed, f"{module} (layer {layer(module)}) imports {name} (layer {layer(name)})"
+
+
+@pytest.mark.parametrize("library", sorted(KNOWS))
+def test_only_these_modules_know_the_library(library: str) -> None:
+    users = {
+        name
+        for name, path in modules().items()
+        if any(t.partition(".")[0] == library for t in imported(path))
+    }
+    assert users <= KNOWS[library]

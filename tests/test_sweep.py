@@ -1,0 +1,174 @@
+"""Sweeps, as typed on a command line: what stops before the first cell, what runs on, what the folder holds after."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Command
+from fixtures import pairs_folder
+
+import clapbench
+
+TINY = ("logger=none", "trainer=cpu", "probes=[rankme_text,gap_angle_deg]")
+DEMO = ("-m", "sweep=s", "model=mini,mini_bag", "bench=synth_order,synth_attribute", "bench.n=10")
+
+
+def cells(folder: Path) -> dict[tuple[str, str], dict]:
+    found = {}
+    for path in folder.glob("*/*/cell.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found[record["model"], record["bench"]] = record
+    return found
+
+
+def test_a_sweep_leaves_cells_tables_and_a_summary(command: Command, tmp_path: Path) -> None:
+    done = command("evaluate.py", *DEMO, *TINY)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "outputs/s"
+    assert set(cells(folder)) == {
+        (m, b) for m in ("mini", "mini_bag") for b in ("synth_order", "synth_attribute")
+    }
+    rows = list(csv.DictReader((folder / "correlations.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["probe"] for row in rows] == ["rankme_text", "gap_angle_deg"]
+    assert {row["n"] for row in rows} == {"4"}
+    assert {row["kind"] for row in rows} == {"probe"}
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert (summary["n_cells"], summary["n_ok"], summary["failed"]) == (4, 4, [])
+    assert "n = 4" in done.stdout
+
+    again = command("evaluate.py", *DEMO, *TINY)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("done before") == 4
+    assert "encoded" not in again.stdout
+
+    table = clapbench.load(folder)
+    assert len(table) == 4
+    assert set(table["status"]) == {"ok"}
+    rows_of = table.embeddings("mini_bag", "synth_order")
+    assert rows_of.text.shape == (20, 128)
+    with pytest.raises(KeyError, match="Choose from: mini × synth_order"):
+        table.embeddings("laion", "synth_order")
+
+    report = command("-m", "clapbench.report", str(folder))
+    assert report.returncode == 0, report.stderr
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8")) == summary
+
+
+def test_the_summary_covers_the_cells_of_the_last_command(command: Command, tmp_path: Path) -> None:
+    command("evaluate.py", "-m", "sweep=s", "model=mini,mini_bag", "bench.n=10", *TINY)
+    done = command("evaluate.py", "-m", "sweep=s", "model=mini_bag", "bench.n=10", *TINY)
+    summary = json.loads((tmp_path / "outputs/s/summary.json").read_text(encoding="utf-8"))
+    assert [cell["model"] for cell in summary["cells"]] == ["mini_bag"]
+    assert "the 1 cell of the last command" in summary["covers"]
+    assert "no correlations: they need 4 finished cells" in done.stdout
+
+
+def test_a_cell_that_raises_leaves_the_others(command: Command, tmp_path: Path) -> None:
+    """The bag's checkpoint, given to both models, fits only one of them."""
+    weights = ROOT / "clapbench/weights/mini_bag.safetensors"
+    typed = (*TINY, "sweep=s", "bench.n=10", f"model.checkpoint={weights}")
+    done = command("evaluate.py", "-m", *typed, "model=mini,mini_bag")
+    assert done.returncode == 1
+    found = cells(tmp_path / "outputs/s")
+    assert found["mini_bag", "synth_order"]["status"] == "ok"
+    failed = found["mini", "synth_order"]
+    assert failed["status"] == "failed"
+    assert "Set model.text=bag" in failed["error"]
+    assert failed["error"].removeprefix("ValueError: ") in done.stderr + done.stdout
+    summary = json.loads((tmp_path / "outputs/s/summary.json").read_text(encoding="utf-8"))
+    assert [cell["model"] for cell in summary["failed"]] == ["mini"]
+    assert summary["n_ok"] == 1
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_missing_clip_stops_one_bench_of_two(command: Command, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    typed = [override for override in pairs_folder(clips) if override != "bench=pairs"]
+    (clips / "1_pair.wav").unlink()
+    done = command("evaluate.py", "-m", "bench=pairs", "bench.name=a,b", *typed, *TINY, "sweep=s")
+    assert done.returncode == 1
+    found = cells(tmp_path / "outputs/s")
+    assert {record["status"] for record in found.values()} == {"failed"}
+    assert all("1 of 6 clips are missing" in record["error"] for record in found.values())
+    pairs_folder(clips)
+    done = command("evaluate.py", "-m", "bench=pairs", "bench.name=a,b", *typed, *TINY, "sweep=s")
+    assert done.returncode == 0, done.stderr
+    assert {record["status"] for record in cells(tmp_path / "outputs/s").values()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["-m", "model=mini,minni"], "model 'minni' is not there. Did you mean 'mini'?"),
+        (["model=minni"], "model 'minni' is not there. Did you mean 'mini'?"),
+        (["bench=synth_ordr"], "bench 'synth_ordr' is not there. Did you mean 'synth_order'?"),
+        (["-m", "bench=synth_order,order_synth"], "bench 'order_synth' is not there."),
+        (["probes=[papr]"], "probe 'papr' is not there. Did you mean 'paper'?"),
+        (["-m", "model=mini,mini_bag", "+typo=1"], "key 'typo' is not there"),
+        (["-m", "model=mini,mini_bag", "model.windw=1"], "Key 'windw' is not in struct"),
+        (["-m", "model=mini,mini", "bench.n=10"], "two jobs would write"),
+        (["sweep=.hidden"], "sweep: needed a name that can be a folder"),
+    ],
+)
+def test_what_is_mistyped_stops_before_any_cell(
+    command: Command, tmp_path: Path, typed: list[str], words: str
+) -> None:
+    done = command("evaluate.py", *typed, "logger=none")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_an_output_folder_that_cannot_be_written_is_said_first(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("a file in the way", encoding="utf-8")
+    done = command("evaluate.py", "-m", "model=mini,mini_bag", *TINY)
+    assert done.returncode == 1
+    assert "needed a folder that can be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_plan_writes_nothing(command: Command, tmp_path: Path) -> None:
+    done = command("evaluate.py", "experiment=demo", "plan=true")
+    assert done.returncode == 0, done.stderr
+    assert "mini_bag × synth_attribute  render 200 items, encode, score, 13 probes" in done.stdout
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_what_is_typed_replaces_that_axis_of_an_experiment(command: Command) -> None:
+    done = command("evaluate.py", "experiment=demo", "model=mini_bag", "plan=true")
+    assert done.returncode == 0, done.stderr
+    planned = [line.split("  ")[0] for line in done.stdout.splitlines() if " × " in line]
+    assert planned == ["mini_bag × synth_order", "mini_bag × synth_attribute"]
+
+
+def test_joblib_gives_the_same_results(command: Command, tmp_path: Path) -> None:
+    demo = ("experiment=demo", "bench.n=10", *TINY)
+    one = command("evaluate.py", *demo, "sweep=one")
+    many = command(
+        "evaluate.py", *demo, "sweep=many", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "force=true"
+    )
+    assert one.returncode == many.returncode == 0, one.stderr + many.stderr
+    first, second = cells(tmp_path / "outputs/one"), cells(tmp_path / "outputs/many")
+    assert len(first) >= 8
+    assert first.keys() == second.keys()
+    for name, record in first.items():
+        for field in ("scores", "probes", "ties", "config_key"):
+            assert record[field] == second[name][field], (name, field)
+
+
+def test_wandb_writes_a_run_per_cell_and_one_for_the_summary(command: Command, tmp_path: Path) -> None:
+    typed = ("-m", "sweep=s", "model=mini,mini_bag", "bench.n=10", "probes=[gap_l2]")
+    done = command("evaluate.py", *typed)
+    assert done.returncode == 0, done.stderr
+    runs = [path.name.rpartition("-")[2] for path in (tmp_path / "outputs/s/wandb").glob("offline-run-*")]
+    assert len(runs) == len(set(runs)) == 3
+    hint = [line for line in done.stdout.splitlines() if "wandb sync" in line]
+    assert len(hint) == 1
+    again = command("evaluate.py", *typed)
+    assert again.returncode == 0, again.stderr
+    assert len(list((tmp_path / "outputs/s/wandb").glob("offline-run-*"))) == 3
