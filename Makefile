@@ -22,3 +22,6 @@ lint: install  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: install  ## speed of encoding and probes, against other libraries where there are any
+	$(BIN)/python tests/bench.py

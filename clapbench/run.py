@@ -36,6 +36,7 @@ from clapbench.scores import CHANCE, DIRECTIONS, SCORING_VERSION
 
 log = logging.getLogger(__name__)
 console = Console()
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 def cell_folder(cfg: DictConfig) -> Path:
@@ -328,17 +329,29 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
+def check_training(cfg: DictConfig) -> None:
+    """`check` for train.py."""
+    config.check_keys(cfg, root="train")
+    nodes = {group: cfg[group] for group in ("model", "trainer", "data")}
+    for group in ("regularizer", "validation"):
+        nodes |= {f"{group}.{name}": node for name, node in cfg[group].items()}
+    for who, node in nodes.items():
+        config.check_arguments(node, who=who)
+    config.check_folder_name(cfg.model.name, key="model.name")
+    config.probe_configs(cfg.probes)
+    if cfg.checkpoint_dtype not in DTYPES:
+        raise config.ConfigError(
+            f"checkpoint_dtype: needed one of {', '.join(DTYPES)}; got {cfg.checkpoint_dtype!r}."
+        )
+
+
 def fit(cfg: DictConfig) -> Path:
     """Trains ``cfg.model`` and saves it; returns the checkpoint's path.
 
     Writes outputs/train/NAME/NAME.safetensors with the recipe in its header, and prints its SHA-256 and the
     command that evaluates it.
     """
-    config.check_keys(cfg, root="train")
-    for group in ("model", "trainer", "data"):
-        config.check_arguments(cfg[group], who=group)
-    config.check_folder_name(cfg.model.name, key="model.name")
-    probes = config.probe_configs(cfg.probes)
+    check_training(cfg)
     folder = Path(cfg.outputs, "train", cfg.model.name)
     config.check_writable(folder, key="outputs")
     quiet_lightning()
@@ -352,7 +365,7 @@ def fit(cfg: DictConfig) -> Path:
     learner = Learn(
         encoder=encoder,
         regularizers={name: instantiate(node) for name, node in cfg.regularizer.items()},
-        probes={name: instantiate(node) for name, node in probes.items()},
+        probes={name: instantiate(node) for name, node in config.probe_configs(cfg.probes).items()},
         held_out=held_out,
         **cfg.optimizer,
     )
@@ -370,7 +383,7 @@ def fit(cfg: DictConfig) -> Path:
     trainer.fit(learner, instantiate(cfg.data).loader(), loaders)
     path = folder / f"{cfg.model.name}.safetensors"
     with cache.replacing(path) as temporary:
-        encoder.save(temporary, recipe=recipe | provenance(), dtype=getattr(torch, cfg.checkpoint_dtype))
+        encoder.save(temporary, recipe=recipe | provenance(), dtype=DTYPES[cfg.checkpoint_dtype])
     digest = checkpoints.sha256_of(path)
     tracking.finish(logger, summary={"sha256": digest})
     choice = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else "mini"

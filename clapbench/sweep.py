@@ -90,6 +90,18 @@ class Sweep(Callback):
             raise SystemExit(1)
 
 
+class Training(Callback):
+    """Hydra's hooks of conf/train.yaml."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        from clapbench import run
+
+        try:
+            run.check_training(config)
+        except MISTAKES as error:
+            stop(error)
+
+
 def typed_replaces_grid(cfg: DictConfig) -> None:
     """``experiment=demo model=mini``: what is typed replaces that axis of the experiment's grid."""
     grid = cfg.hydra.sweeper.get("params") or {}
