@@ -10,9 +10,9 @@ from clapbench.sweep import entry
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
-    from clapbench import run  # slow imports only when there is something to run
+    from clapbench import fit  # slow imports only when there is something to run
 
-    run.fit(cfg)
+    fit.fit(cfg)
 
 
 if __name__ == "__main__":

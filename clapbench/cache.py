@@ -65,6 +65,7 @@ def save(path: Path, embeddings: Embeddings) -> None:
             audio_id=np.array(embeddings.audio_id, dtype=np.str_),
             text=embeddings.text.astype(np.float32),
             text_id=np.array(embeddings.text_id, dtype=np.str_),
+            about=np.array(json.dumps(embeddings.about)),
         )
 
 
@@ -77,6 +78,7 @@ def load(path: Path) -> Embeddings:
                 audio_id=tuple(file["audio_id"].tolist()),
                 text=file["text"],
                 text_id=tuple(file["text_id"].tolist()),
+                about=json.loads(file["about"].item()) if "about" in file else {},
             )
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(

@@ -9,6 +9,7 @@ import difflib
 import inspect
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ class ConfigError(ValueError):
 def choices(group: str) -> list[str]:
     """The names of the yaml files of a config group."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def shipped_keys(group: str) -> set[str]:
+    """Every key that a yaml of the group holds."""
+    return {str(key) for name in choices(group) for key in OmegaConf.load(CONF / group / f"{name}.yaml")}
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
@@ -74,13 +80,13 @@ def probe_configs(names: str | Iterable[str]) -> dict[str, Any]:
     return found
 
 
+@lru_cache
 def _one_probe(name: str) -> dict[str, Any]:
     config = OmegaConf.load(CONF / "probe" / f"{name}.yaml")
     if not isinstance(config, DictConfig) or list(config) != [name]:
         raise ConfigError(
             f"conf/probe/{name}.yaml: needed one top key, {name!r}, with _target_ and arguments under it."
         )
-    check_arguments(config[name], who=f"probe.{name}")
     return {name: config[name]}
 
 

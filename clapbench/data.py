@@ -97,6 +97,7 @@ class EncodingPlan:
         self.encoded = tuple(first.values())  # one caption for each canonical form
         place = {form: row for row, form in enumerate(first)}
         self.row = [place[form] for form in forms]  # of each caption among the encoded
+        self.about = encoder.coverage(list(self.captions))
 
     def loaders(
         self, *, batch_size: int, num_workers: int
@@ -124,6 +125,7 @@ class EncodingPlan:
             audio_id=self.clips,
             text=in_order(text)[self.row].numpy(),
             text_id=self.captions,
+            about=self.about,
         )
 
 

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -30,7 +31,7 @@ from clapbench.encoders.base import Encoder, unit
 from clapbench.losses import contrastive_loss
 from clapbench.probes.base import Probe
 from clapbench.regularizers.base import Clouds, Regularizer
-from clapbench.scores import CompositionalRetrieval, Scores, similarity_block
+from clapbench.scores import CHANCE, DIRECTIONS, CompositionalRetrieval, Scores, similarity_block
 from clapbench.training_pairs import PairBatch
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,17 @@ class Measured:
 
     def score_values(self) -> dict[str, float | None]:
         return {name: float(getattr(self.scores, name)) for name in ("F", "G", "H")}
+
+    def with_chance(self, protocol: str) -> dict[str, dict[str, Any]]:
+        """Each score with its direction and what the rule gives independent similarities."""
+        return {
+            name: {
+                "value": value,
+                "direction": DIRECTIONS[protocol][name],
+                "chance": float(getattr(CHANCE[protocol], name)),
+            }
+            for name, value in self.score_values().items()
+        }
 
     def defined(self, *, prefix: str = "") -> dict[str, float]:
         """Scores and defined probes in one dictionary, as loggers take them."""

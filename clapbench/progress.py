@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from clapbench.console import console
 from clapbench.data import ClipBatch
 
 
@@ -31,7 +31,7 @@ class Rate(ProgressColumn):
 class EncodingProgress(pl.Callback):
     """Counts clips and captions while a Trainer predicts; ``clips_per_s`` holds the rate afterwards."""
 
-    def __init__(self, *, label: str, n_clips: int, n_captions: int, console: Console) -> None:
+    def __init__(self, *, label: str, n_clips: int, n_captions: int) -> None:
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -78,8 +78,7 @@ class EncodingProgress(pl.Callback):
 class TrainingProgress(pl.Callback):
     """A bar of steps on a terminal, and a line per validation: loss, rate, and each benchmark's F, G, H."""
 
-    def __init__(self, *, console: Console) -> None:
-        self.console = console
+    def __init__(self) -> None:
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -109,7 +108,7 @@ class TrainingProgress(pl.Callback):
             f"{bench} F {numbers[f'{bench}/F']:.3f} G {numbers[f'{bench}/G']:.3f} H {numbers[f'{bench}/H']:.3f}"
             for bench in benches
         )
-        self.console.print(
+        console.print(
             f"step {trainer.global_step}  loss {numbers['train/loss']:.3f}  {scores}  "
             f"[dim]{self.clips / seconds:.0f} clips/s, {seconds:.0f} s[/]",
             highlight=False,

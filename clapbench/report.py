@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from clapbench import cache
+from clapbench.console import console
 from clapbench.correlate import MIN_PAIRS, Correlation, correlate
 from clapbench.schema import Cell, Embeddings, null_undefined
 
@@ -210,7 +210,7 @@ def headline(sweep: Sweep) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def show(sweep: Sweep, console: Console) -> None:
+def show(sweep: Sweep) -> None:
     """Prints both tables, with n beside every coefficient, and what failed."""
     console.print(cells_table(sweep))
     rows = correlations(sweep.cells)
@@ -240,12 +240,7 @@ def show(sweep: Sweep, console: Console) -> None:
 
 
 # Probe name to its two-line head; the rest of the probes are in cells.csv.
-SHOWN = {
-    "rankme_audio": "RankMe\naudio",
-    "rankme_text": "RankMe\ntext",
-    "twonn_text": "Two-NN\ntext",
-    "gap_angle_deg": "gap\ndegrees",
-}
+SHOWN = {"rankme_text": "RankMe\ntext", "twonn_text": "Two-NN\ntext", "gap_angle_deg": "gap\ndeg"}
 
 
 def cells_table(sweep: Sweep) -> Table:
@@ -256,6 +251,8 @@ def cells_table(sweep: Sweep) -> Table:
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
+        show_edge=False,
     )
     shown = {name: head for name, head in SHOWN.items() if any(name in cell.probes for cell in sweep.cells)}
     for name in ("model", "bench"):
@@ -273,7 +270,13 @@ def cells_table(sweep: Sweep) -> Table:
 
 
 def correlations_table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title="each probe with H, over cells", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="each probe with H, over cells",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        show_edge=False,
+    )
     table.add_column("probe", no_wrap=True)
     for name in ("n", "Spearman", "p", "Pearson", "p"):
         table.add_column(name, justify="right")
@@ -302,7 +305,7 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m clapbench.report outputs/NAME   rebuilds and prints the summary of a sweep")
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
     try:
-        show(build(Path(arguments[0])), Console())
+        show(build(Path(arguments[0])))
     except (FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 SCHEMA = 1
+SCORING_VERSION = 1  # part of a cell's key: raise it whenever a rule of scores.py changes a number
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit rows for each distinct clip and caption, with their ids: what the cache keeps on disk."""
+    """Unit rows for each distinct clip and caption, with their ids: what the cache keeps on disk.
+
+    ``about`` is what the encoder had to say of these captions (see `Encoder.coverage`).
+    """
 
     audio: Float[np.ndarray, "a d"]
     audio_id: tuple[str, ...]
     text: Float[np.ndarray, "t d"]
     text_id: tuple[str, ...]
+    about: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for side, rows, ids in (("audio", self.audio, self.audio_id), ("text", self.text, self.text_id)):

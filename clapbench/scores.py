@@ -26,7 +26,6 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 from torchmetrics import Metric
 
-SCORING_VERSION = 1  # part of a cell's key: raise it whenever a rule or a similarity changes a number
 NEAR_TIE = 1e-6  # margin in cosine
 DIRECTIONS = {"official": {"F": "clip->caption", "G": "caption->clip", "H": "both"}}
 

@@ -21,10 +21,10 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from rich.markup import escape
 
 from clapbench import config
+from clapbench.console import console
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,12 @@ class Sweep(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from clapbench import report, tracking
 
-        console = Console()
         folder = Path(config.outputs, config.sweep)
         before = folder / "summary.json"
         old = before.read_text(encoding="utf-8") if before.is_file() else None
         try:
             sweep = report.build(folder)
-            report.show(sweep, console)
+            report.show(sweep)
             if tracking.logs_to_wandb(config.logger) and before.read_text(encoding="utf-8") != old:
                 tracking.log_summary(
                     config.logger, folder=folder, tables=report.tables(sweep), summary=report.headline(sweep)
@@ -94,10 +93,10 @@ class Training(Callback):
     """Hydra's hooks of conf/train.yaml."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        from clapbench import run
+        from clapbench import fit
 
         try:
-            run.check_training(config)
+            fit.check(config)
         except MISTAKES as error:
             stop(error)
 
@@ -156,7 +155,6 @@ def show_plan(jobs: Sequence[DictConfig]) -> None:
     """Prints what each cell of the command needs."""
     from clapbench import run
 
-    console = Console()
     for job in jobs:
         try:
             words = run.standing(job)

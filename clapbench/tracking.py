@@ -1,7 +1,8 @@
 """Loggers for a run: Weights & Biases, CSV files, or none. All take the same arguments, so a yaml chooses.
 
 A run's id derives from what it computed, so doing it again continues the same run. Nothing here waits for a
-network: without a configured key, or when the server does not answer at once, wandb writes offline.
+network: without a configured key, or when the server does not answer at once, wandb writes offline. wandb, pandas
+and Lightning are imported where they are used, since each takes seconds.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import pandas as pd
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +37,10 @@ def wandb(
     project: str,
     entity: str | None,
     mode: str | None,
-) -> Logger:
+) -> Any:
     """A wandb run under ``folder``/wandb. ``mode`` null: online if there is a key and the server answers."""
+    from pytorch_lightning.loggers import WandbLogger
+
     os.environ.setdefault("WANDB_SILENT", "true")  # read when wandb's session starts, so before the next line
     mode = mode or wandb_mode()
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,8 +57,10 @@ def wandb(
     )
 
 
-def csv(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, Any]) -> Logger:
+def csv(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, Any]) -> Any:
     """Lightning's CSV logger: ``folder``/csv/RUN/metrics.csv and hparams.yaml."""
+    from pytorch_lightning.loggers import CSVLogger
+
     logger = CSVLogger(save_dir=folder, name="csv", version=run.replace("/", "-"))
     logger.log_hyperparams(content)
     return logger
@@ -117,12 +120,16 @@ def answers(url: str, *, patience: float = PATIENCE) -> bool:
     return found.is_set()
 
 
-def finish(logger: Logger | None, *, summary: dict[str, Any]) -> None:
-    """Adds what is no metric to the run and closes it, so that the next cell opens its own."""
+def finish(logger: Any, *, summary: dict[str, Any]) -> None:
+    """Adds what is no metric to a Lightning logger's run (or None's) and closes it: the next cell opens its own."""
+    if logger is None:
+        return
+    from pytorch_lightning.loggers import WandbLogger
+
     if isinstance(logger, WandbLogger):
         logger.experiment.summary.update(summary)
         logger.experiment.finish()
-    elif logger is not None:
+    else:
         logger.finalize("success")
 
 
@@ -139,9 +146,9 @@ def logs_to_wandb(node: DictConfig) -> bool:
 
 
 def log_summary(
-    node: DictConfig, *, folder: Path, tables: Mapping[str, pd.DataFrame], summary: dict[str, Any]
+    node: DictConfig, *, folder: Path, tables: Mapping[str, Any], summary: dict[str, Any]
 ) -> None:
-    """One wandb run for a sweep, with ``tables`` and flat ``summary`` numbers."""
+    """One wandb run for a sweep, with ``tables`` (DataFrames by name) and flat ``summary`` numbers."""
     import wandb as client
 
     logger = wandb(
@@ -154,6 +161,5 @@ def log_summary(
         entity=node.entity,
         mode=node.mode,
     )
-    assert isinstance(logger, WandbLogger)
     logger.experiment.log({name: client.Table(dataframe=table) for name, table in tables.items()})
     finish(logger, summary=summary)

@@ -206,7 +206,9 @@ def test_a_checkpoint_keeps_its_own_vocabulary(tmp_path: Path, monkeypatch: pyte
 def test_a_checkpoint_without_a_vocabulary_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match=r"needed a vocabulary in the header of .*other\.safetensors"):
+    with pytest.raises(
+        ValueError, match=r"needed the keys vocabulary and text in the header of .*other\.safetensors"
+    ):
         MiniClap(name="small", checkpoint=str(path))
 
 

@@ -157,8 +157,10 @@ def test_joblib_gives_the_same_results(command: Command, tmp_path: Path) -> None
     assert len(first) >= 8
     assert first.keys() == second.keys()
     for name, record in first.items():
-        for field in ("scores", "probes", "ties", "config_key"):
+        for field in ("scores", "ties", "config_key"):
             assert record[field] == second[name][field], (name, field)
+        # A worker has fewer threads, which sum float32 embeddings in another order.
+        assert record["probes"] == pytest.approx(second[name]["probes"], rel=1e-6)
 
 
 def test_wandb_writes_a_run_per_cell_and_one_for_the_summary(command: Command, tmp_path: Path) -> None:

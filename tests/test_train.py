@@ -10,7 +10,7 @@ import torch
 from conftest import Command, Compose
 from safetensors import safe_open
 
-from clapbench import run
+from clapbench import fit, run
 from clapbench.config import ConfigError
 
 BRIEF = (
@@ -34,12 +34,20 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(
     "chosen",
-    ["[]", "[variance,covariance]", "[swapped_captions]", "[centroid]", "[variance,swapped_captions,centroid]"],
+    [
+        "[]",
+        "[variance,covariance]",
+        "[swapped_captions]",
+        "[centroid]",
+        "[variance,swapped_captions,centroid]",
+    ],
 )
 def test_regularizers_compose_and_change_the_weights(chosen: str, composed: Compose, tmp_path: Path) -> None:
-    plain = run.fit(composed("train", *BRIEF, f"outputs={tmp_path / 'plain'}"))
-    path = run.fit(composed("train", *BRIEF, f"outputs={tmp_path}", f"regularizer={chosen}"))
-    same = all(torch.equal(a, b) for a, b in zip(weights(plain).values(), weights(path).values(), strict=True))
+    plain = fit.fit(composed("train", *BRIEF, f"outputs={tmp_path / 'plain'}"))
+    path = fit.fit(composed("train", *BRIEF, f"outputs={tmp_path}", f"regularizer={chosen}"))
+    same = all(
+        torch.equal(a, b) for a, b in zip(weights(plain).values(), weights(path).values(), strict=True)
+    )
     assert same == (chosen == "[]")
     with safe_open(path, framework="pt") as file:
         recipe = json.loads(file.metadata()["recipe"])
@@ -49,7 +57,7 @@ def test_regularizers_compose_and_change_the_weights(chosen: str, composed: Comp
 
 def test_the_seed_decides_everything(composed: Compose, tmp_path: Path) -> None:
     first, same, other = (
-        weights(run.fit(composed("train", *BRIEF, f"outputs={tmp_path / str(number)}", f"seed={seed}")))
+        weights(fit.fit(composed("train", *BRIEF, f"outputs={tmp_path / str(number)}", f"seed={seed}")))
         for number, seed in enumerate((3, 3, 4))
     )
     assert all(torch.equal(first[key], same[key]) for key in first)
@@ -60,22 +68,28 @@ def test_evaluate_gives_what_validation_last_said(
     composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: dict[str, float] = {}
-    learn = run.Learn.log_dict
+    learn = fit.Learn.log_dict
 
-    def listening(self: run.Learn, numbers: dict[str, float]) -> None:
+    def listening(self: fit.Learn, numbers: dict[str, float]) -> None:
         said.update(numbers)
         learn(self, numbers)
 
-    monkeypatch.setattr(run.Learn, "log_dict", listening)
-    path = run.fit(
+    monkeypatch.setattr(fit.Learn, "log_dict", listening)
+    path = fit.fit(
         composed("train", *BRIEF, "checkpoint_dtype=float32", "probes=[paper]", f"outputs={tmp_path}")
     )
     for kind in ("order", "attribute"):
         cell = run.evaluate(
             composed(
-                "evaluate", f"model.checkpoint={path}", f"bench=synth_{kind}", "bench.n=10", "bench.seed=1",
-                "logger=none", "trainer=cpu", f"outputs={tmp_path}",
-            )  # fmt: skip
+                "evaluate",
+                f"model.checkpoint={path}",
+                f"bench=synth_{kind}",
+                "bench.n=10",
+                "bench.seed=1",
+                "logger=none",
+                "trainer=cpu",
+                f"outputs={tmp_path}",
+            )
         )
         assert cell.scores == {name: said[f"{kind}/{name}"] for name in ("F", "G", "H")}
         for name in ("rankme_text", "gap_l2", "rankme_audio"):
@@ -96,11 +110,14 @@ def test_training_from_the_command_line(command: Command, tmp_path: Path) -> Non
     [
         ("+typo=1", "key 'typo' is not there"),
         ("+data.batchsize=3", "Did you mean 'batch_size'"),
-        ("+regularizer.more={_target_:clapbench.regularizers.centroid.Centroid,weigth:1}", "Did you mean 'weight'"),
+        (
+            "+regularizer.more={_target_:clapbench.regularizers.centroid.Centroid,weigth:1}",
+            "Did you mean 'weight'",
+        ),
         ("checkpoint_dtype=float17", "checkpoint_dtype: needed one of"),
     ],
 )
 def test_refusals_come_before_training(composed: Compose, tmp_path: Path, typed: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        run.fit(composed("train", *BRIEF, f"outputs={tmp_path}", typed))
+        fit.fit(composed("train", *BRIEF, f"outputs={tmp_path}", typed))
     assert not list(tmp_path.iterdir())

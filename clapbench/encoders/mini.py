@@ -58,17 +58,16 @@ class MiniClap(Encoder):
         if pretrained:
             path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
             tensors, metadata = checkpoints.read_safetensors(path, model=name)
-            if not {"vocabulary", "recipe"} <= metadata.keys():
+            if not {"vocabulary", "text"} <= metadata.keys():
                 raise ValueError(
-                    f"model {name!r}: needed vocabulary and recipe in the header of {path}. "
+                    f"model {name!r}: needed the keys vocabulary and text in the header of {path}. "
                     f"Set model.checkpoint to a MiniClap that train.py wrote."
                 )
             self.words = tuple(json.loads(metadata["vocabulary"]))
-            trained = json.loads(metadata["recipe"])["model"]["text"]
-            if trained != text:  # the same tensors fit both, so only the recipe can tell
+            if metadata["text"] != text:  # the same tensors fit both, so only the header can tell
                 raise ValueError(
-                    f"model {name!r}: text={text!r} was asked for, {path} was trained with text={trained!r}. "
-                    f"Set model.text={trained}."
+                    f"model {name!r}: {path} was trained with text={metadata['text']!r}, "
+                    f"text={text!r} was asked for. Set model.text={metadata['text']}."
                 )
         self.index = {word: number for number, word in enumerate(self.words, start=UNKNOWN + 1)}
 
@@ -134,7 +133,7 @@ class MiniClap(Encoder):
         return {"unknown_words": sum(word not in self.index for word in read) / max(len(read), 1)}
 
     def metadata(self) -> dict[str, str]:
-        return {"vocabulary": json.dumps(self.words)}
+        return {"vocabulary": json.dumps(self.words), "text": self.text}
 
 
 class Tower(nn.Module):

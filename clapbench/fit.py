@@ -1,0 +1,88 @@
+"""From a configuration to a trained model: ``train.py`` in one function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from clapbench import cache, checkpoints, config, tracking
+from clapbench.console import console
+from clapbench.data import EncodingPlan
+from clapbench.loops import build_probes, make_trainer, quiet_lightning
+from clapbench.module import Learn
+from clapbench.progress import TrainingProgress
+from clapbench.provenance import provenance
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuses what cannot work, before anything is made."""
+    config.check_keys(cfg, root="train")
+    nodes = {group: cfg[group] for group in ("model", "trainer", "data")}
+    for group in ("regularizer", "validation"):
+        nodes |= {f"{group}.{name}": node for name, node in cfg[group].items()}
+    for who, node in nodes.items():
+        config.check_arguments(node, who=who)
+    config.check_folder_name(cfg.model.name, key="model.name")
+    config.probe_configs(cfg.probes)
+    if cfg.checkpoint_dtype not in DTYPES:
+        raise config.ConfigError(
+            f"checkpoint_dtype: needed one of {', '.join(DTYPES)}; got {cfg.checkpoint_dtype!r}."
+        )
+
+
+def fit(cfg: DictConfig) -> Path:
+    """Trains ``cfg.model`` and saves it; returns the checkpoint's path.
+
+    Writes outputs/train/NAME/NAME.safetensors with the recipe in its header, and prints its SHA-256 and the
+    command that evaluates it.
+    """
+    check(cfg)
+    folder = Path(cfg.outputs, "train", cfg.model.name)
+    config.check_writable(folder, key="outputs")
+    quiet_lightning()
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+
+    encoder = instantiate(cfg.model)
+    held_out = {
+        name: EncodingPlan(encoder=encoder, benchmark=instantiate(node))
+        for name, node in cfg.validation.items()
+    }
+    learner = Learn(
+        encoder=encoder,
+        regularizers={name: instantiate(node) for name, node in cfg.regularizer.items()},
+        probes=build_probes(cfg),
+        held_out=held_out,
+        **cfg.optimizer,
+    )
+    recipe = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(recipe, dict)
+    logger = instantiate(cfg.logger, _partial_=True)(
+        folder=folder,
+        group="train",
+        run=cfg.model.name,
+        run_id=cache.key_of(recipe)[:16],
+        content=recipe,
+    )
+    loaders = [loader for plan in held_out.values() for loader in plan.loaders(**cfg.loader)]
+    trainer = make_trainer(cfg, logger=logger, callbacks=[TrainingProgress()])
+    trainer.fit(learner, instantiate(cfg.data).loader(), loaders)
+    path = folder / f"{cfg.model.name}.safetensors"
+    with cache.replacing(path) as temporary:
+        encoder.save(temporary, recipe=recipe | provenance(), dtype=DTYPES[cfg.checkpoint_dtype])
+    digest = checkpoints.sha256_of(path)
+    tracking.finish(logger, summary={"sha256": digest})
+    choice = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else "mini"
+    console.print(
+        f"wrote {path}\nSHA-256 {digest}\n"
+        f"evaluate it: python evaluate.py model={choice} model.name={cfg.model.name} model.checkpoint={path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return path
