@@ -5,14 +5,15 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from clapbench.sweep import entry
+from clapbench.sweep import entry, one_clear_error
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
     from clapbench import run  # slow imports only when there is something to run
 
-    run.evaluate(cfg)
+    with one_clear_error(debug=cfg.debug):
+        run.evaluate(cfg)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString
-from hydra.utils import get_object
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -113,6 +114,14 @@ def check_arguments(node: DictConfig, *, who: str) -> None:
     for name in parameters:
         if OmegaConf.is_missing(node, name):
             raise ConfigError(f"{who}.{name}: needed a value, got none. Set {who}.{name}=VALUE.")
+
+
+def build(node: DictConfig, **arguments: Any) -> Any:
+    """``instantiate`` that raises what the constructor raised, without Hydra's wrapping."""
+    try:
+        return instantiate(node, **arguments)
+    except InstantiationException as error:
+        raise error.__cause__ or error from None
 
 
 def check_writable(folder: Path, *, key: str) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from clapbench import cache, checkpoints, config, tracking
@@ -49,21 +48,21 @@ def fit(cfg: DictConfig) -> Path:
     quiet_lightning()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
-    encoder = instantiate(cfg.model)
+    encoder = config.build(cfg.model)
     held_out = {
-        name: EncodingPlan(encoder=encoder, benchmark=instantiate(node))
+        name: EncodingPlan(encoder=encoder, benchmark=config.build(node))
         for name, node in cfg.validation.items()
     }
     learner = Learn(
         encoder=encoder,
-        regularizers={name: instantiate(node) for name, node in cfg.regularizer.items()},
+        regularizers={name: config.build(node) for name, node in cfg.regularizer.items()},
         probes=build_probes(cfg),
         held_out=held_out,
         **cfg.optimizer,
     )
     recipe = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(recipe, dict)
-    logger = instantiate(cfg.logger, _partial_=True)(
+    logger = config.build(cfg.logger, _partial_=True)(
         folder=folder,
         group="train",
         run=cfg.model.name,
@@ -72,7 +71,7 @@ def fit(cfg: DictConfig) -> Path:
     )
     loaders = [loader for plan in held_out.values() for loader in plan.loaders(**cfg.loader)]
     trainer = make_trainer(cfg, logger=logger, callbacks=[TrainingProgress()])
-    trainer.fit(learner, instantiate(cfg.data).loader(), loaders)
+    trainer.fit(learner, config.build(cfg.data).loader(), loaders)
     path = folder / f"{cfg.model.name}.safetensors"
     with cache.replacing(path) as temporary:
         encoder.save(temporary, recipe=recipe | provenance(), dtype=DTYPES[cfg.checkpoint_dtype])

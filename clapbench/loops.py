@@ -12,7 +12,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from clapbench import config
@@ -28,7 +27,7 @@ def encode(cfg: DictConfig, *, benchmark: Benchmark, label: str) -> tuple[Embedd
     """Embeddings of the benchmark's distinct clips and captions, and the rate in clips per second."""
     quiet_lightning()
     torch.manual_seed(cfg.seed)  # of weights that are not trained
-    encoder = instantiate(cfg.model)
+    encoder = config.build(cfg.model)
     plan = EncodingPlan(encoder=encoder, benchmark=benchmark)
     progress = EncodingProgress(label=label, n_clips=len(plan.clips), n_captions=len(plan.encoded))
     trainer = make_trainer(cfg, logger=None, callbacks=[progress])
@@ -43,7 +42,7 @@ def build_probes(cfg: DictConfig) -> dict[str, Probe]:
     nodes = config.probe_configs(cfg.probes)
     for name, node in nodes.items():
         config.check_arguments(node, who=f"probe.{name}")
-    return {name: instantiate(node) for name, node in nodes.items()}
+    return {name: config.build(node) for name, node in nodes.items()}
 
 
 def measure(
@@ -62,7 +61,7 @@ def measure(
 
 
 def make_trainer(cfg: DictConfig, *, logger: Any, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:
-    return instantiate(
+    return config.build(
         cfg.trainer,
         logger=logger or False,
         callbacks=callbacks,

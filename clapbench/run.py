@@ -14,7 +14,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from clapbench import cache, config
@@ -62,7 +62,7 @@ class Wanted:
 
     @classmethod
     def by(cls, cfg: DictConfig) -> Wanted:
-        benchmark = instantiate(cfg.bench)
+        benchmark = config.build(cfg.bench)
         arguments = OmegaConf.to_container(cfg.model, resolve=True)
         assert isinstance(arguments, dict)
         target = get_class(arguments.pop("_target_"))
@@ -92,7 +92,7 @@ class Wanted:
 def standing(cfg: DictConfig) -> str:
     """What evaluating this configuration would do, in words. Renders, encodes and writes nothing."""
     check(cfg)
-    benchmark = instantiate(cfg.bench)
+    benchmark = config.build(cfg.bench)
     if work := benchmark.preparation():
         return f"{work}, encode, score, {len(config.probe_configs(cfg.probes))} probes"
     wanted = Wanted.by(cfg)
@@ -157,7 +157,7 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
         cache.save(stored, embeddings)
         done = f"encoded {len(embeddings.audio)} clips, {rate:.0f} clips/s"
     encoded = time.perf_counter()
-    logger = instantiate(cfg.logger, _partial_=True)(
+    logger = config.build(cfg.logger, _partial_=True)(
         folder=cell_folder(cfg).parents[1],
         group=cfg.sweep,
         run=f"{cfg.model.name}/{cfg.bench.name}",

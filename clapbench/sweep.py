@@ -11,7 +11,8 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def stop(error: BaseException) -> None:
     """One error on stderr, and exit code 1."""
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(1) from None
+
+
+@contextmanager
+def one_clear_error(*, debug: bool) -> Iterator[None]:
+    """Around the work of a single run: what is wrong with its input is told without a traceback."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if debug:
+            raise
+        stop(error)
 
 
 class Sweep(Callback):

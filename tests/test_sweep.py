@@ -84,6 +84,17 @@ def test_a_cell_that_raises_leaves_the_others(command: Command, tmp_path: Path) 
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_a_single_run_tells_one_error_and_no_traceback(command: Command, tmp_path: Path) -> None:
+    done = command("evaluate.py", "model.checkpoint=nowhere.pt", *TINY)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: model 'mini': no checkpoint at nowhere.pt.")
+    assert "Traceback" not in done.stderr
+    assert cells(tmp_path / "outputs/default")["mini", "synth_order"]["status"] == "failed"
+    done = command("evaluate.py", "model.checkpoint=nowhere.pt", "debug=true", *TINY)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
 def test_a_missing_clip_stops_one_bench_of_two(command: Command, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
