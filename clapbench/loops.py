@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from clapbench import config
 from clapbench.benchmarks.base import Benchmark
@@ -61,15 +62,23 @@ def measure(
 
 
 def make_trainer(cfg: DictConfig, *, logger: Any, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:
-    return config.build(
-        cfg.trainer,
-        logger=logger or False,
-        callbacks=callbacks,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=str(cfg.outputs),
-    )
+    """The Trainer of cfg.trainer, without Lightning's own bars, tables and checkpoints."""
+    try:
+        trainer: pl.Trainer = config.build(
+            cfg.trainer,
+            logger=logger or False,
+            callbacks=callbacks,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            default_root_dir=str(cfg.outputs),
+        )
+    except MisconfigurationException as error:
+        raise config.ConfigError(
+            f"trainer: Lightning refuses accelerator={cfg.trainer.accelerator!r}, devices={cfg.trainer.devices!r}: "
+            f"{error} Set trainer=cpu or trainer=auto."
+        ) from error
+    return trainer
 
 
 def quiet_lightning() -> None:

@@ -10,13 +10,14 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -98,9 +99,16 @@ def read(folder: Path) -> Sweep:
         )
     listing = folder / "sweep.json"
     if listing.is_file():
-        record = json.loads(listing.read_text(encoding="utf-8"))
-        names = [(cell["model"], cell["bench"]) for cell in record["cells"]]
-        covers, cache_dir = f"the {count(names)} of the last command", Path(record["cache_dir"])
+        try:
+            record = json.loads(listing.read_text(encoding="utf-8"))
+            names = [(cell["model"], cell["bench"]) for cell in record["cells"]]
+            cache_dir = folder / record["cache_dir"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"sweep {folder}: needed the list of cells that evaluate.py writes in {listing}, got: {error!r}. "
+                f"Delete that file to cover every cell of the folder."
+            ) from error
+        covers = f"the {count(names)} of the last command"
     else:
         names = [path.parts[-3:-1] for path in sorted(folder.glob("*/*/cell.json"))]  # type: ignore[misc]
         covers, cache_dir = f"all {count(names)} in {folder}", folder.parent / "cache"
@@ -130,8 +138,8 @@ def flat(cell: Cell) -> dict[str, Any]:
         "status": cell.status,
         "n_items": cell.n_items,
         "protocol": cell.protocol,
-        **{name: cell.scores.get(name) for name in ("F", "G", "H")},
-        **cell.probes,
+        **{name: defined(cell.scores.get(name)) for name in ("F", "G", "H")},
+        **{name: defined(value) for name, value in cell.probes.items()},
         "ties": cell.ties,
         "near_ties": cell.near_ties,
         "dropped_items": cell.dropped_items,
@@ -162,8 +170,13 @@ def correlations(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     return rows
 
 
-def as_array(values: Any) -> np.ndarray:
-    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+def defined(value: float | None) -> float:
+    """NaN for None, so that a column of numbers is one."""
+    return math.nan if value is None else value
+
+
+def as_array(values: Iterable[float | None]) -> Float[np.ndarray, " n"]:
+    return np.array([defined(value) for value in values], dtype=np.float64)
 
 
 def tables(sweep: Sweep) -> dict[str, pd.DataFrame]:

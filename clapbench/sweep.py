@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -180,11 +181,11 @@ def list_cells(jobs: Sequence[DictConfig]) -> None:
     from clapbench import cache
 
     first = jobs[0]
+    folder = Path(first.outputs, first.sweep)
     record = {
         "schema": 1,
         "command": shlex.join(sys.argv),
         "cells": [{"model": job.model.name, "bench": job.bench.name} for job in jobs],
-        "cache_dir": str(Path(first.cache_dir)),
+        "cache_dir": os.path.relpath(first.cache_dir, folder),  # so that the outputs can be moved as one
     }
-    text = json.dumps(record, indent=1) + "\n"
-    cache.write_text(Path(first.outputs, first.sweep, "sweep.json"), text)
+    cache.write_text(folder / "sweep.json", json.dumps(record, indent=1) + "\n")

@@ -225,6 +225,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"2_pair\.wav: needed a sound file"):
             run.evaluate(composed("evaluate", "bench=pairs", *chosen, f"outputs={tmp_path}", "logger=none"))
 
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+    def test_a_gpu_that_is_not_there(self, small) -> None:
+        with pytest.raises(ConfigError, match=r"accelerator='gpu'.*Set trainer=cpu or trainer=auto"):
+            run.evaluate(small("trainer=gpu"))
+
     def test_a_silent_clip_is_fine(self, composed: Compose, tmp_path: Path) -> None:
         chosen = pairs_folder(tmp_path)
         soundfile.write(tmp_path / "0_pair.wav", np.zeros(8000), 8000)
