@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clapbench.report import Cells
+    from clapbench.cells import Cells
 
 
 def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
     """The cells of ``outputs/NAME`` as a DataFrame, with ``.embeddings(model, bench)`` for a cell's arrays."""
-    from clapbench import report  # slow imports only for who reads results
+    from clapbench import cells  # slow imports only for who reads results
 
-    return report.load(folder, cache_dir=cache_dir)
+    return cells.load(folder, cache_dir=cache_dir)

@@ -7,11 +7,8 @@ It covers the cells that sweep.json lists (those of the last command), or all th
 from __future__ import annotations
 
 import json
-import logging
-import math
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,134 +20,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from clapbench import cache
+from clapbench.cells import Sweep, defined, flat, read
 from clapbench.console import console
 from clapbench.correlate import MIN_PAIRS, Correlation, correlate
-from clapbench.schema import Cell, Embeddings, null_undefined
-
-log = logging.getLogger(__name__)
+from clapbench.schema import Cell, null_undefined
 
 FEW = 10  # cells; below this a coefficient says little
 COLUMNS = ["kind", "probe", "n", "spearman", "spearman_p", "pearson", "pearson_p", "note"]
-
-
-class Cells(pd.DataFrame):
-    """A row per cell with flat column names, and the embeddings that each was computed from."""
-
-    _metadata = ["cache_dir"]
-    cache_dir: Path
-
-    @property
-    def _constructor(self) -> type[Cells]:
-        return Cells
-
-    def embeddings(self, model: str, bench: str) -> Embeddings:
-        """Unit rows of one cell, as arrays with their ids: ``.audio``, ``.audio_id``, ``.text``, ``.text_id``."""
-        chosen = self[(self["model"] == model) & (self["bench"] == bench) & (self["status"] == "ok")]
-        if len(chosen) != 1:
-            there = ", ".join(f"{m} × {b}" for m, b in zip(self["model"], self["bench"], strict=True))
-            raise KeyError(f"no finished cell {model} × {bench}. Choose from: {there}.")
-        path = self.cache_dir / chosen["embeddings_path"].item()
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"cell {model} × {bench}: its embeddings are not at {path}. "
-                f"Give load(cache_dir=DIR), or run the cell again with force=true."
-            )
-        return cache.load(path)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The cells that a summary covers; ``absent`` are listed in sweep.json and have no cell.json."""
-
-    folder: Path
-    cells: tuple[Cell, ...]
-    absent: tuple[tuple[str, str], ...]
-    covers: str
-    cache_dir: Path
-
-    @property
-    def finished(self) -> tuple[Cell, ...]:
-        return tuple(cell for cell in self.cells if cell.status == "ok")
-
-    @property
-    def failed(self) -> tuple[Cell, ...]:
-        return tuple(cell for cell in self.cells if cell.status != "ok")
-
-
-def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
-    """The cells of a sweep folder as a DataFrame; ``.embeddings(model, bench)`` gives a cell's arrays.
-
-    >>> cells = load("outputs/demo")  # doctest: +SKIP
-    >>> cells[["model", "bench", "H", "rankme_text"]]  # doctest: +SKIP
-    >>> cells.embeddings("mini", "synth_order").text.shape  # doctest: +SKIP
-    (800, 128)
-    """
-    sweep = read(Path(folder))
-    table = Cells([flat(cell) for cell in sweep.cells])
-    table.cache_dir = Path(cache_dir) if cache_dir is not None else sweep.cache_dir
-    return table
-
-
-def read(folder: Path) -> Sweep:
-    """The cells of a sweep folder, sorted as its sweep.json lists them."""
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"sweep {folder}: no such folder. Give one that evaluate.py wrote, as outputs/NAME."
-        )
-    listing = folder / "sweep.json"
-    if listing.is_file():
-        try:
-            record = json.loads(listing.read_text(encoding="utf-8"))
-            names = [(cell["model"], cell["bench"]) for cell in record["cells"]]
-            cache_dir = folder / record["cache_dir"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"sweep {folder}: needed the list of cells that evaluate.py writes in {listing}, got: {error!r}. "
-                f"Delete that file to cover every cell of the folder."
-            ) from error
-        covers = f"the {count(names)} of the last command"
-    else:
-        names = [path.parts[-3:-1] for path in sorted(folder.glob("*/*/cell.json"))]  # type: ignore[misc]
-        covers, cache_dir = f"all {count(names)} in {folder}", folder.parent / "cache"
-    if not names:
-        raise FileNotFoundError(
-            f"sweep {folder}: holds no cell. Run evaluate.py with sweep={folder.name} first."
-        )
-    paths = {name: folder.joinpath(*name, "cell.json") for name in names}
-    return Sweep(
-        folder=folder,
-        cells=tuple(Cell.read(path) for path in paths.values() if path.is_file()),
-        absent=tuple(name for name, path in paths.items() if not path.is_file()),
-        covers=covers,
-        cache_dir=cache_dir,
-    )
-
-
-def count(names: Sequence[Any]) -> str:
-    return "1 cell" if len(names) == 1 else f"{len(names)} cells"
-
-
-def flat(cell: Cell) -> dict[str, Any]:
-    """A cell as one row of cells.csv."""
-    return {
-        "model": cell.model,
-        "bench": cell.bench,
-        "status": cell.status,
-        "n_items": cell.n_items,
-        "protocol": cell.protocol,
-        **{name: defined(cell.scores.get(name)) for name in ("F", "G", "H")},
-        **{name: defined(value) for name, value in cell.probes.items()},
-        "ties": cell.ties,
-        "near_ties": cell.near_ties,
-        "dropped_items": cell.dropped_items,
-        **{f"embeddings_{key}": value for key, value in cell.embeddings.items()},
-        **{f"checkpoint_{key}": value for key, value in cell.checkpoint.items()},
-        **{f"runtime_{key}_s": value for key, value in cell.runtime_s.items()},
-        "config_key": cell.config_key,
-        "git_sha": cell.git_sha,
-        "created": cell.created,
-        "error": cell.error,
-    }
 
 
 def correlations(cells: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -168,11 +44,6 @@ def correlations(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             found = Correlation(n, None, None, None, None, note=str(reason))
         rows.append({"kind": "probe", "probe": name, **found._asdict()})
     return rows
-
-
-def defined(value: float | None) -> float:
-    """NaN for None, so that a column of numbers is one."""
-    return math.nan if value is None else value
 
 
 def as_array(values: Iterable[float | None]) -> Float[np.ndarray, " n"]:

@@ -17,7 +17,7 @@ LAYERS = [
     {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
     {"encoders", "benchmarks", "probes", "regularizers", "scores", "losses", "correlate"},
     {"cache", "training_pairs", "data"},
-    {"module", "progress"},
+    {"module", "progress", "cells"},
     {"config", "tracking"},
     {"loops", "report"},
     {"run", "fit"},

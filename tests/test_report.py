@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import clapbench
-from clapbench import cache, report
+from clapbench import cache, cells, report
 from clapbench.schema import Cell
 
 H = [0.1, 0.5, 0.4, 0.9, 0.7]
@@ -90,10 +90,10 @@ def test_rebuilding_changes_nothing(sweep: Path) -> None:
 
 
 def test_load_gives_a_frame_that_stays_one(sweep: Path) -> None:
-    cells = clapbench.load(sweep)
-    assert list(cells["H"]) == H
-    assert math.isnan(cells["twonn_text"].iloc[0])
-    best = cells[cells["H"] > 0.6]
+    table = clapbench.load(sweep)
+    assert list(table["H"]) == H
+    assert math.isnan(table["twonn_text"].iloc[0])
+    best = table[table["H"] > 0.6]
     assert len(best) == 2
     with pytest.raises(KeyError, match="no finished cell x × order"):
         best.embeddings("x", "order")
@@ -120,5 +120,5 @@ def test_odd_folders_get_one_error(
     prepare(tmp_path / "odd")
     assert report.main([str(tmp_path / "odd")]) == 1
     with pytest.raises((FileNotFoundError, ValueError), match=words):
-        report.read(tmp_path / "odd")
+        cells.read(tmp_path / "odd")
     assert capsys.readouterr().err.count("\n") == 1
