@@ -80,7 +80,15 @@ def load(path: Path) -> Embeddings:
                 text_id=tuple(file["text_id"].tolist()),
                 about=json.loads(file["about"].item()) if "about" in file else {},
             )
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise ValueError(
             f"embeddings {path}: needed an NPZ with audio, audio_id, text, text_id; got: {error}. Delete it."
         ) from error

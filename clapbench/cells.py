@@ -60,7 +60,9 @@ class Sweep:
 
 
 def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
-    """The cells of a sweep folder as a DataFrame; ``.embeddings(model, bench)`` gives a cell's arrays.
+    """Every cell of a sweep folder as a DataFrame; ``.embeddings(model, bench)`` gives a cell's arrays.
+
+    The summary of a sweep covers the cells of its last command; here are those of single runs too.
 
     >>> cells = load("outputs/demo")  # doctest: +SKIP
     >>> cells[["model", "bench", "H", "rankme_text"]]  # doctest: +SKIP
@@ -68,7 +70,10 @@ def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
     (800, 128)
     """
     sweep = read(Path(folder))
-    table = Cells([flat(cell) for cell in sweep.cells])
+    listed = {(cell.model, cell.bench) for cell in sweep.cells}
+    paths = sorted(Path(folder).glob("*/*/cell.json"))
+    others = [Cell.read(path) for path in paths if path.parts[-3:-1] not in listed]
+    table = Cells([flat(cell) for cell in (*sweep.cells, *others)]).astype({"n_items": "Int64"})
     table.cache_dir = Path(cache_dir) if cache_dir is not None else sweep.cache_dir
     return table
 
@@ -90,7 +95,7 @@ def read(folder: Path) -> Sweep:
                 f"sweep {folder}: needed the list of cells that evaluate.py writes in {listing}, got: {error!r}. "
                 f"Delete that file to cover every cell of the folder."
             ) from error
-        covers = f"the {count(names)} of the last command"
+        covers = f"the {count(names)} of the last sweep"
     else:
         names = [path.parts[-3:-1] for path in sorted(folder.glob("*/*/cell.json"))]  # type: ignore[misc]
         covers, cache_dir = f"all {count(names)} in {folder}", folder.parent / "cache"

@@ -61,12 +61,16 @@ def check_choices(arguments: Sequence[str]) -> None:
         options = value.list if isinstance(value, ChoiceSweep) else [value]
         for option in (name for item in options for name in (item if isinstance(item, list) else [item])):
             name = option.text if isinstance(option, QuotedString) else option
-            if name is not None and str(name) not in choices(group):
+            if name is None and group == "experiment":
+                continue
+            if str(name) not in choices(group):
                 raise unknown(group, name, choices(group))
 
 
-def probe_configs(names: str | Iterable[str]) -> dict[str, Any]:
+def probe_configs(names: object) -> dict[str, Any]:
     """Probe name to its config, for names of probes (conf/probe) and of sets of probes (conf/probe_set)."""
+    if not isinstance(names, str | list | ListConfig):
+        raise ConfigError(f"probes: needed a list of names, as probes=[paper,rankme_text]; got {names!r}.")
     found: dict[str, Any] = {}
     for name in [names] if isinstance(names, str) else names:
         if name in choices("probe_set"):
@@ -92,20 +96,38 @@ def _one_probe(name: str) -> dict[str, Any]:
 
 
 def check_keys(cfg: DictConfig, *, root: str) -> None:
-    """Refuses a top-level key that ``conf/{root}.yaml`` does not have: Hydra lets ``+typo=1`` through."""
+    """Refuses a key that ``conf/{root}.yaml`` does not have, at the top or in a section without a ``_target_``.
+
+    Hydra lets ``+typo=1`` through, and whatever an experiment of the other entry point sets.
+    """
+    known, other = root_keys(root), "train" if root == "evaluate" else "evaluate"
+    for key in map(str, cfg):
+        if key in root_keys(other) - known:
+            raise ConfigError(
+                f"key {key!r} belongs to {other}.py, this is {root}.py. Type: python {other}.py ..."
+            )
+        if key not in known | {"hydra"}:
+            raise unknown("key", key, known)
+    for section in ("loader", "optimizer"):
+        if section in known:
+            taken = {str(key) for key in OmegaConf.select(OmegaConf.load(CONF / f"{root}.yaml"), section)}
+            for key in map(str, cfg[section]):
+                if key not in taken:
+                    raise unknown(f"key {section}.{key}: argument", key, taken)
+
+
+def root_keys(root: str) -> set[str]:
+    """The top-level keys of a composed ``conf/{root}.yaml``."""
     base = OmegaConf.load(CONF / f"{root}.yaml")
     assert isinstance(base, DictConfig)
-    groups = {
-        str(key).removeprefix("override ") for entry in base.defaults if entry != "_self_" for key in entry
-    }
-    known = {str(key) for key in base if key not in ("defaults", "hydra")} | groups
-    for key in cfg:
-        if str(key) not in known | {"hydra"}:
-            raise unknown("key", str(key), known)
+    groups = {str(key) for entry in base.defaults if entry != "_self_" for key in entry}
+    return ({str(key) for key in base} | groups) - {"defaults", "hydra"}
 
 
-def check_arguments(node: DictConfig, *, who: str) -> None:
+def check_arguments(node: DictConfig | None, *, who: str) -> None:
     """Refuses keys that the node's ``_target_`` does not take, and a ``???`` that nobody has filled."""
+    if node is None:
+        raise ConfigError(f"{who}: needed one of {', '.join(choices(who))}; got null.")
     target = get_object(node._target_)
     parameters = inspect.signature(target).parameters
     for key in node:

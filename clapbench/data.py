@@ -22,7 +22,8 @@ ROWS_AT_ONCE = 1024  # rows, or cases, in one batch of scoring
 Indexed = tuple[Tensor, Tensor]  # positions [n] and rows [n d]
 
 
-@dataclass(frozen=True)
+# Batches are not frozen: Lightning writes their tensors in another precision.
+@dataclass
 class ClipBatch:
     index: Int[Tensor, " n"]  # positions among the benchmark's distinct clips
     waves: list[Float[Tensor, " _"]]
@@ -31,7 +32,7 @@ class ClipBatch:
         return ClipBatch(index=self.index, waves=[wave.to(device) for wave in self.waves])
 
 
-@dataclass(frozen=True)
+@dataclass
 class CaptionBatch:
     index: Int[Tensor, " n"]  # positions among the distinct canonical captions
     captions: list[str]
@@ -40,7 +41,7 @@ class CaptionBatch:
         return self
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowBatch:
     """Rows of both sides with their positions; either side may have none."""
 
@@ -58,7 +59,7 @@ class RowBatch:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class CaseBatch:
     """Cases of one shape: the rows of their clips and captions, and which match."""
 

@@ -23,9 +23,9 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 def check(cfg: DictConfig) -> None:
     """Refuses what cannot work, before anything is made."""
     config.check_keys(cfg, root="train")
-    nodes = {group: cfg[group] for group in ("model", "trainer", "data")}
+    nodes = {group: cfg[group] for group in ("model", "trainer", "data", "logger")}
     for group in ("regularizer", "validation"):
-        nodes |= {f"{group}.{name}": node for name, node in cfg[group].items()}
+        nodes |= {f"{group}.{name}": node for name, node in (cfg[group] or {}).items()}
     for who, node in nodes.items():
         config.check_arguments(node, who=who)
     config.check_folder_name(cfg.model.name, key="model.name")
@@ -43,7 +43,7 @@ def fit(cfg: DictConfig) -> Path:
     command that evaluates it.
     """
     check(cfg)
-    folder = Path(cfg.outputs, "train", cfg.model.name)
+    folder = folder_of(cfg)
     config.check_writable(folder, key="outputs")
     quiet_lightning()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -77,11 +77,26 @@ def fit(cfg: DictConfig) -> Path:
         encoder.save(temporary, recipe=recipe | provenance(), dtype=DTYPES[cfg.checkpoint_dtype])
     digest = checkpoints.sha256_of(path)
     tracking.finish(logger, summary={"sha256": digest})
-    choice = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else "mini"
     console.print(
-        f"wrote {path}\nSHA-256 {digest}\n"
-        f"evaluate it: python evaluate.py model={choice} model.name={cfg.model.name} model.checkpoint={path}",
+        f"wrote {path}\nSHA-256 {digest}\nevaluate it: {evaluation_of(cfg, path=path)}",
         highlight=False,
         soft_wrap=True,
     )
     return path
+
+
+def folder_of(cfg: DictConfig) -> Path:
+    """Where the checkpoint of this configuration goes."""
+    return Path(cfg.outputs, "train", cfg.model.name)
+
+
+def evaluation_of(cfg: DictConfig, *, path: Path) -> str:
+    """The command that evaluates a trained model, with every model key that is not the yaml's."""
+    choice = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else "mini"
+    shipped = OmegaConf.load(config.CONF / "model" / f"{choice}.yaml")
+    places = ("source", "checkpoint", "sha256", "pretrained")
+    changed = {
+        key: value for key, value in cfg.model.items() if key not in places and shipped.get(key) != value
+    }
+    typed = " ".join(f"model.{key}={value}" for key, value in changed.items())
+    return f"python evaluate.py model={choice} {typed} model.checkpoint={path}"

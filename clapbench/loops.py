@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,7 +21,7 @@ from clapbench.data import EncodingPlan, scoring_loader
 from clapbench.module import Encode, Measured, Score
 from clapbench.probes.base import Probe
 from clapbench.progress import EncodingProgress
-from clapbench.schema import Case, Embeddings
+from clapbench.schema import Embeddings
 
 
 def encode(cfg: DictConfig, *, benchmark: Benchmark, label: str) -> tuple[Embeddings, float]:
@@ -51,13 +51,14 @@ def measure(
     *,
     probes: Mapping[str, Probe],
     embeddings: Embeddings,
-    cases: Sequence[Case],
+    benchmark: Benchmark,
     logger: Any,
 ) -> Measured:
     """Scores and probes of embeddings, by the Trainer's test loop on its device."""
     quiet_lightning()
-    module = Score(probes=probes)
-    make_trainer(cfg, logger=logger).test(module, scoring_loader(embeddings, cases), verbose=False)
+    module = Score(probes=probes, protocol=benchmark.protocol)
+    loader = scoring_loader(embeddings, benchmark.cases())
+    make_trainer(cfg, logger=logger).test(module, loader, verbose=False)
     return module.measured
 
 

@@ -57,7 +57,7 @@ def encode_batch(encoder: Encoder, batch: ClipBatch | CaptionBatch) -> Indexed:
         if isinstance(batch, ClipBatch)
         else encoder.embed_text(batch.captions)
     )
-    return batch.index, rows.float().cpu()
+    return batch.index, unit(rows.float()).cpu()  # again: in half precision a row is not quite of unit length
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ class Measured:
 class Measure(nn.Module):
     """F, G, H over cases and every probe over rows."""
 
-    def __init__(self, *, probes: Mapping[str, Probe]) -> None:
+    def __init__(self, *, probes: Mapping[str, Probe], protocol: str) -> None:
         super().__init__()
         self.names = tuple(probes)  # in the order they were asked for, which a MetricCollection forgets
-        self.scores = CompositionalRetrieval()
+        self.scores = CompositionalRetrieval(protocol)
         # Probes of different sides can hold equal states on a first batch; groups would then merge them.
         self.probes = MetricCollection(dict(probes), compute_groups=False)
 
@@ -129,9 +129,9 @@ class Score(pl.LightningModule):
 
     measured: Measured
 
-    def __init__(self, *, probes: Mapping[str, Probe]) -> None:
+    def __init__(self, *, probes: Mapping[str, Probe], protocol: str) -> None:
         super().__init__()
-        self.measure = Measure(probes=probes)
+        self.measure = Measure(probes=probes, protocol=protocol)
 
     def test_step(self, batch: RowBatch | CaseBatch, batch_idx: int) -> None:
         self.measure.update(batch)
@@ -166,7 +166,7 @@ class Learn(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.measure = Measure(probes=probes)
+        self.measure = Measure(probes=probes, protocol="official")
         self.held_out = held_out
         self.regularizers = nn.ModuleDict(dict(regularizers))
         self.log_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))

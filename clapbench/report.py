@@ -1,7 +1,7 @@
 """From the cells of a sweep to its summary: tables, correlations of geometry with H, and a wandb summary run.
 
 Reads cell.json files and nothing else, so it can be run at any time: ``python -m clapbench.report outputs/NAME``.
-It covers the cells that sweep.json lists (those of the last command), or all there are where there is no such file.
+It covers the cells that sweep.json lists (those of the last sweep), or all there are where there is no such file.
 """
 
 from __future__ import annotations

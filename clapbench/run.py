@@ -1,7 +1,7 @@
-"""From a configuration to a result: the one place that instantiates config and writes cells.
+"""From a configuration to a cell: ``evaluate.py`` in one function.
 
-``evaluate`` gives the cell of one (model, benchmark); ``fit`` trains and saves a model. A cell that is done is
-returned as it is; a cell that lacks only a probe is scored from cached embeddings; else its clips are encoded.
+A cell that is done is returned as it is; a cell that lacks only a probe is scored from cached embeddings; else its
+clips are encoded first.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ def cell_folder(cfg: DictConfig) -> Path:
 def check(cfg: DictConfig) -> None:
     """Refuses what cannot work, before anything is made: keys, arguments, probes, names of folders."""
     config.check_keys(cfg, root="evaluate")
-    for group in ("model", "bench"):
+    for group in ("model", "bench", "logger"):
         config.check_arguments(cfg[group], who=group)
-    if not set(cfg.trainer) <= config.shipped_keys("trainer"):  # else there is no need to import Lightning
+    if not set(cfg.trainer or ()) <= config.shipped_keys(
+        "trainer"
+    ):  # else there is no need to import Lightning
         config.check_arguments(cfg.trainer, who="trainer")
     for key in ("model.name", "bench.name", "sweep"):
         config.check_folder_name(OmegaConf.select(cfg, key), key=key)
@@ -49,6 +51,18 @@ def check_writable(cfg: DictConfig) -> None:
     config.check_writable(Path(cfg.cache_dir), key="cache_dir")
 
 
+def encoder_fingerprint(cfg: DictConfig) -> dict[str, Any]:
+    """What decides the embeddings on the model's side, without loading weights; raises where a file is missing."""
+    arguments = OmegaConf.to_container(cfg.model, resolve=True)
+    assert isinstance(arguments, dict)
+    target = get_class(arguments.pop("_target_"))
+    record = fingerprint(target, {str(key): value for key, value in arguments.items()})
+    record["precision"] = str(cfg.trainer.precision)
+    if not arguments.get("pretrained", True):
+        record["seed"] = cfg.seed  # of the random weights
+    return record
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What a configuration asks for, found without loading weights."""
@@ -58,18 +72,12 @@ class Wanted:
     embeddings: Path  # relative to the cache folder
     embeddings_key: str
     config_key: str
-    probes: tuple[str, ...]
+    probes: dict[str, str]  # name to a key of its configuration
 
     @classmethod
     def by(cls, cfg: DictConfig) -> Wanted:
         benchmark = config.build(cfg.bench)
-        arguments = OmegaConf.to_container(cfg.model, resolve=True)
-        assert isinstance(arguments, dict)
-        target = get_class(arguments.pop("_target_"))
-        encoder = fingerprint(target, {str(key): value for key, value in arguments.items()})
-        encoder["precision"] = str(cfg.trainer.precision)
-        if not arguments.get("pretrained", True):
-            encoder["seed"] = cfg.seed  # of the random weights
+        encoder = encoder_fingerprint(cfg)
         content = {"encoder": encoder, "benchmark": benchmark.fingerprint()}
         key = cache.key_of(content)
         return cls(
@@ -77,22 +85,34 @@ class Wanted:
             encoder=encoder,
             embeddings=cache.embeddings_path(model=cfg.model.name, bench=cfg.bench.name, key=key),
             embeddings_key=key,
-            config_key=cache.key_of({**content, "scoring": SCORING_VERSION}),
-            probes=tuple(config.probe_configs(cfg.probes)),
+            config_key=cache.key_of({**content, "scoring": [SCORING_VERSION, benchmark.protocol]}),
+            probes={
+                name: cache.key_of(OmegaConf.to_container(node))[:16]
+                for name, node in config.probe_configs(cfg.probes).items()
+            },
         )
 
     def is_met_by(self, cell: Cell | None) -> bool:
-        return self.is_same_as(cell) and set(self.probes) <= set(cell.probes)  # type: ignore[union-attr]
+        return self.reuse(cell) is not None and not self.lacking(cell)
 
-    def is_same_as(self, cell: Cell | None) -> bool:
-        """Whether the cell was made from the same content by the same rules, whatever its probes."""
-        return cell is not None and cell.status == "ok" and cell.config_key == self.config_key
+    def reuse(self, cell: Cell | None) -> Cell | None:
+        """The cell, if it was made from the same content by the same rules, whatever its probes."""
+        return (
+            cell if cell is not None and cell.status == "ok" and cell.config_key == self.config_key else None
+        )
+
+    def lacking(self, cell: Cell | None) -> list[str]:
+        """Wanted probes that the cell does not hold, or holds from another configuration of the probe."""
+        earlier = self.reuse(cell)
+        keys = earlier.extra.get("probe_keys", {}) if earlier else {}
+        return [name for name, key in self.probes.items() if keys.get(name) != key]
 
 
 def standing(cfg: DictConfig) -> str:
     """What evaluating this configuration would do, in words. Renders, encodes and writes nothing."""
     check(cfg)
     benchmark = config.build(cfg.bench)
+    encoder_fingerprint(cfg)  # for its refusals
     if work := benchmark.preparation():
         return f"{work}, encode, score, {len(config.probe_configs(cfg.probes))} probes"
     wanted = Wanted.by(cfg)
@@ -100,8 +120,7 @@ def standing(cfg: DictConfig) -> str:
     if wanted.is_met_by(old) and not cfg.force:
         return "done"
     if (Path(cfg.cache_dir) / wanted.embeddings).is_file() and not cfg.force:
-        new = [name for name in wanted.probes if not wanted.is_same_as(old) or name not in old.probes]  # type: ignore[union-attr]
-        return f"score cached embeddings, {len(new)} new probes"
+        return f"score cached embeddings, {len(wanted.lacking(old))} new probes"
     clips, captions = len(benchmark.clips()), len(benchmark.captions())
     return f"encode {clips} clips and {captions} captions, score, {len(wanted.probes)} probes"
 
@@ -166,12 +185,16 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
     )
     try:
         measured = loops.measure(
-            cfg, probes=probes, embeddings=embeddings, cases=wanted.benchmark.cases(), logger=logger
+            cfg, probes=probes, embeddings=embeddings, benchmark=wanted.benchmark, logger=logger
         )
     finally:
         tracking.finish(logger, summary={"n_items": wanted.benchmark.n_items})
     scored = time.perf_counter()
-    earlier = old.probes if old is not None and wanted.is_same_as(old) else {}
+    earlier = wanted.reuse(old)
+    before = earlier.extra if earlier else {}
+    undefined = {
+        name: reason for name, reason in before.get("undefined", {}).items() if name not in measured.probes
+    } | measured.undefined
     cell = Cell(
         status="ok",
         model=cfg.model.name,
@@ -180,8 +203,12 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
         protocol=wanted.benchmark.protocol,
         scores=measured.score_values(),
         protocols={wanted.benchmark.protocol: measured.with_chance(wanted.benchmark.protocol)},
-        extra=embeddings.about | ({"undefined": measured.undefined} if measured.undefined else {}),
-        probes=earlier | measured.probes,
+        extra={
+            **embeddings.about,
+            **({"undefined": undefined} if undefined else {}),
+            "probe_keys": {**before.get("probe_keys", {}), **wanted.probes},
+        },
+        probes={**(earlier.probes if earlier else {}), **measured.probes},
         checkpoint=wanted.encoder.get("checkpoint", {}),
         embeddings={
             "path": wanted.embeddings.as_posix(),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,76 +28,60 @@ from rich.markup import escape
 from clapbench import config
 from clapbench.console import console
 
-log = logging.getLogger(__name__)
-
-MISTAKES = (config.ConfigError, HydraException, OmegaConfBaseException)
+# What is wrong with a user's input arrives as one of these; anything else is our own fault and shows its traceback.
+MISTAKES = (OSError, ValueError, HydraException, OmegaConfBaseException)
 
 
 def entry(main: Callable[[], Any], arguments: Sequence[str]) -> None:
     """Runs a Hydra main, after a look at the names on its command line."""
-    try:
+    with one_clear_error():
         config.check_choices(arguments)
-    except MISTAKES as error:
-        stop(error)
     main()
 
 
-def stop(error: BaseException) -> None:
-    """One error on stderr, and exit code 1."""
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(1) from None
-
-
 @contextmanager
-def one_clear_error(*, debug: bool) -> Iterator[None]:
-    """Around the work of a single run: what is wrong with its input is told without a traceback."""
+def one_clear_error(*, debug: bool = False) -> Iterator[None]:
+    """What goes wrong inside ends the command with exit code 1: a mistake in a line, a fault with its traceback."""
     try:
         yield
-    except (OSError, ValueError) as error:
-        if debug:
-            raise
-        stop(error)
+    except Exception as error:
+        if debug or not isinstance(error, MISTAKES):
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 class Sweep(Callback):
     """Hydra's hooks of conf/evaluate.yaml."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        prepare([config])
-        if config.plan:
-            show_plan([config])
-            raise SystemExit(0)
+        with one_clear_error(debug=config.debug):
+            start([config])
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        say_how_to_sync(config, folder=Path(config.outputs, config.sweep))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        with one_clear_error(debug=config.debug):
             typed_replaces_grid(config)
             jobs = compose(config)
-        except MISTAKES as error:
-            stop(error)
-        prepare(jobs)
-        if config.plan:
-            show_plan(jobs)
-            raise SystemExit(0)
-        list_cells(jobs)
+            start(jobs)
+            list_cells(jobs)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from clapbench import report, tracking
 
         folder = Path(config.outputs, config.sweep)
-        before = folder / "summary.json"
-        old = before.read_text(encoding="utf-8") if before.is_file() else None
-        try:
+        path = folder / "summary.json"
+        old = path.read_text(encoding="utf-8") if path.is_file() else None
+        with one_clear_error(debug=config.debug):
             sweep = report.build(folder)
             report.show(sweep)
-            if tracking.logs_to_wandb(config.logger) and before.read_text(encoding="utf-8") != old:
+            if tracking.logs_to_wandb(config.logger) and path.read_text(encoding="utf-8") != old:
                 tracking.log_summary(
                     config.logger, folder=folder, tables=report.tables(sweep), summary=report.headline(sweep)
                 )
-        except Exception as error:
-            log.exception("the summary of %s could not be made", folder)
-            stop(error)
-        if hint := tracking.sync_hint(folder):
-            console.print(f"[dim]{hint}[/]", soft_wrap=True)
+            say_how_to_sync(config, folder=folder)
         if sweep.failed or sweep.absent:
             raise SystemExit(1)
 
@@ -106,12 +90,22 @@ class Training(Callback):
     """Hydra's hooks of conf/train.yaml."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        from clapbench import fit
+        with one_clear_error(debug=config.debug):
+            start_training([config])
 
-        try:
-            fit.check(config)
-        except MISTAKES as error:
-            stop(error)
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with one_clear_error(debug=config.debug):
+            start_training(compose(config))
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        say_how_to_sync(config, folder=Path(config.outputs, "train", config.model.name))
+
+
+def say_how_to_sync(cfg: DictConfig, *, folder: Path) -> None:
+    from clapbench import tracking
+
+    if tracking.logs_to_wandb(cfg.logger) and (hint := tracking.sync_hint(folder)):
+        console.print(f"[dim]{hint}[/]", soft_wrap=True)
 
 
 def typed_replaces_grid(cfg: DictConfig) -> None:
@@ -142,38 +136,46 @@ def compose(cfg: DictConfig) -> list[DictConfig]:
     return [loader.load_sweep_config(cfg, list(overrides)) for overrides in itertools.product(*axes)]
 
 
-def prepare(jobs: Sequence[DictConfig]) -> None:
-    """Everything that can be refused before the first cell runs is refused here."""
-    from clapbench import run
-
-    try:
-        folders: dict[Path, DictConfig] = {}
-        for job in jobs:
-            run.check(job)
-            folder = run.cell_folder(job)
-            if folder in folders:
-                raise config.ConfigError(
-                    f"sweep {job.sweep!r}: two jobs would write {folder}. Cells are named by model.name and "
-                    f"bench.name: give them different names, or run them as sweeps of their own (sweep=NAME)."
-                )
-            folders[folder] = job
-        for job in jobs:
-            if not job.plan:
-                run.check_writable(job)
-    except MISTAKES as error:
-        stop(error)
-
-
-def show_plan(jobs: Sequence[DictConfig]) -> None:
-    """Prints what each cell of the command needs."""
+def start(jobs: Sequence[DictConfig]) -> None:
+    """Refuses before the first cell runs all that can be refused; under ``plan=true`` says the plan and ends."""
     from clapbench import run
 
     for job in jobs:
-        try:
-            words = run.standing(job)
-        except (OSError, ValueError) as error:
-            words = f"[red]would fail[/]: {escape(str(error))}"
-        console.print(f"[bold]{job.model.name} × {job.bench.name}[/]  {words}", highlight=False)
+        run.check(job)
+        if (job.outputs, job.sweep) != (jobs[0].outputs, jobs[0].sweep):
+            raise config.ConfigError(
+                f"sweep: needed one folder for the whole command, got {jobs[0].outputs}/{jobs[0].sweep} and "
+                f"{job.outputs}/{job.sweep}. Type one command for each."
+            )
+    refuse_shared_folders([run.cell_folder(job) for job in jobs], names="model.name and bench.name")
+    if jobs[0].plan:
+        for job in jobs:
+            try:
+                words = run.standing(job)
+            except MISTAKES as error:
+                words = f"[red]would fail[/]: {escape(str(error))}"
+            console.print(f"[bold]{job.model.name} × {job.bench.name}[/]  {words}", highlight=False)
+        raise SystemExit(0)
+    for job in jobs:
+        run.check_writable(job)
+
+
+def start_training(jobs: Sequence[DictConfig]) -> None:
+    """`start` for train.py."""
+    from clapbench import fit
+
+    for job in jobs:
+        fit.check(job)
+    refuse_shared_folders([fit.folder_of(job) for job in jobs], names="model.name")
+
+
+def refuse_shared_folders(folders: Sequence[Path], *, names: str) -> None:
+    twice = [folder for folder in folders if folders.count(folder) > 1]
+    if twice:
+        raise config.ConfigError(
+            f"two jobs would write {twice[0]}, which is named by {names}. Give them different names, "
+            f"or type one command for each."
+        )
 
 
 def list_cells(jobs: Sequence[DictConfig]) -> None:

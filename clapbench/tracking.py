@@ -24,7 +24,8 @@ from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2.0  # seconds that a server gets to accept a connection
+PATIENCE = 8.0  # seconds that a server gets to open a run, and to take what is left at its end
+KNOCK = 2.0  # seconds that it gets to accept a connection
 
 
 def wandb(
@@ -38,23 +39,42 @@ def wandb(
     entity: str | None,
     mode: str | None,
 ) -> Any:
-    """A wandb run under ``folder``/wandb. ``mode`` null: online if there is a key and the server answers."""
+    """An open wandb run under ``folder``/wandb. ``mode`` null: online if there is a key and the server answers.
+
+    Where an online run does not open within ``PATIENCE`` seconds, it and the later ones of the process are offline.
+    """
     from pytorch_lightning.loggers import WandbLogger
 
-    os.environ.setdefault("WANDB_SILENT", "true")  # read when wandb's session starts, so before the next line
-    mode = mode or wandb_mode()
+    os.environ.setdefault("WANDB_SILENT", "true")  # read when wandb's session starts, so before the import
+    import wandb as client
+
     folder.mkdir(parents=True, exist_ok=True)
-    return WandbLogger(
-        name=run,
-        id=run_id,
-        group=group,
-        project=project,
-        entity=entity,
-        save_dir=folder,
-        config=content,
-        mode=mode,  # not Lightning's offline=True: that sets WANDB_MODE for every later run of the process
-        resume="allow",
-    )
+
+    def opened(mode: str) -> WandbLogger:
+        logger = WandbLogger(
+            name=run,
+            id=run_id,
+            group=group,
+            project=project,
+            entity=entity,
+            save_dir=folder,
+            config=content,
+            mode=mode,  # not Lightning's offline=True: that sets WANDB_MODE for every later run of the process
+            resume="allow",
+            settings=client.Settings(init_timeout=PATIENCE, login_timeout=PATIENCE, finish_timeout=PATIENCE),
+        )
+        _ = logger.experiment  # opens the run
+        return logger
+
+    mode = mode or wandb_mode()
+    try:
+        return opened(mode)
+    except (client.Error, OSError, ValueError) as error:
+        if mode != "online":
+            raise
+        log.warning("wandb: no run could be opened (%s). This run is written offline.", error)
+        os.environ["WANDB_MODE"] = "offline"
+        return opened("offline")
 
 
 def csv(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, Any]) -> Any:
@@ -98,7 +118,7 @@ def key_in_netrc(host: str) -> bool:
 
 
 @lru_cache
-def answers(url: str, *, patience: float = PATIENCE) -> bool:
+def answers(url: str, *, patience: float = KNOCK) -> bool:
     """Whether the server of ``url``, or the proxy that stands before it, accepts a connection in time.
 
     ``patience`` is in seconds and includes the look-up of the name. Asked once per process.

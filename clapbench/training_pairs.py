@@ -35,7 +35,7 @@ STREAM = 7  # keeps the generators of training apart from those of the benchmark
 FLOOR = (10 ** (-70 / 20), 10 ** (-50 / 20))  # RMS of the background noise
 
 
-@dataclass(frozen=True)
+@dataclass
 class PairBatch:
     """``n`` clips with their captions, and the swapped captions of those ``m`` that have one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ import torch
 from conftest import Compose
 from fixtures import pairs_folder
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 import clapbench
-from clapbench import cache, run
+from clapbench import cache, config, run
 from clapbench.config import ConfigError
 from clapbench.encoders.mini import MiniClap
 from clapbench.schema import Cell
@@ -133,6 +135,81 @@ def test_the_bag_of_words_ties_exactly_and_scores_0(small) -> None:
     cell = run.evaluate(small("model=mini_bag"))
     assert cell.scores == {"F": 0.0, "G": 0.0, "H": 0.0}
     assert cell.ties == 24  # both captions of each item tie for each of its clips
+
+
+def test_the_embedded_models_are_as_good_as_the_readme_says(small) -> None:
+    h = {
+        (model, bench): run.evaluate(small(f"model={model}", f"bench={bench}", "bench.n=100")).scores["H"]
+        for model in ("mini", "mini_negatives", "mini_bag")
+        for bench in ("synth_order", "synth_attribute")
+    }
+    assert h["mini_negatives", "synth_order"] > 0.95
+    assert h["mini_negatives", "synth_attribute"] > 0.9
+    assert 0.6 < h["mini", "synth_order"] < 0.95
+    assert 0.3 < h["mini", "synth_attribute"] < 0.7
+    assert h["mini_bag", "synth_order"] == h["mini_bag", "synth_attribute"] == 0
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_rows_have_unit_length_in_every_precision(small, precision: str, tmp_path: Path) -> None:
+    cell = run.evaluate(small(f"trainer.precision={precision}"))
+    rows = cache.load(tmp_path / "cache" / cell.embeddings["path"])
+    for side in (rows.audio, rows.text):
+        assert side.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(side, axis=1), 1.0, atol=1e-6)
+
+
+def test_a_changed_probe_is_computed_again(small, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run.evaluate(small("probes=[twonn_text,gap_l2]"))
+    configs = config.probe_configs
+
+    def changed(names: object) -> dict[str, Any]:
+        nodes = configs(names)
+        return {
+            name: OmegaConf.merge(node, {"discard": 0.5}) if name == "twonn_text" else node
+            for name, node in nodes.items()
+        }
+
+    monkeypatch.setattr(config, "probe_configs", changed)
+    second = run.evaluate(small("probes=[twonn_text,gap_l2]"))
+    assert second.probes["twonn_text"] != first.probes["twonn_text"]
+    assert second.probes["gap_l2"] == first.probes["gap_l2"]
+
+
+def test_why_a_probe_is_undefined_stays_with_its_null(small) -> None:
+    run.evaluate(small("bench.n=4", "probes=[residual_text_k10]"))
+    cell = run.evaluate(small("bench.n=4", "probes=[gap_l2]"))
+    assert cell.probes["residual_text_k10"] is None
+    assert "ResidualEnergy(text)" in cell.extra["undefined"]["residual_text_k10"]
+
+
+def test_a_result_is_recorded_where_there_is_no_git(small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    cell = run.evaluate(small())
+    assert (cell.status, cell.git_sha) == ("ok", None)
+
+
+def test_a_damaged_rendering_is_rendered_again(small, tmp_path: Path) -> None:
+    first = run.evaluate(small())
+    folder = next((tmp_path / "cache/synth").iterdir())
+    (folder / "audio/00003_pair.flac").unlink()
+    assert run.evaluate(small()) == first
+    (folder / "items.csv").unlink()
+    assert run.evaluate(small()) == first
+    assert [child.name for child in (tmp_path / "cache/synth").iterdir()] == [folder.name]
+
+
+def test_load_works_from_anywhere_and_sees_single_runs(
+    small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.evaluate(small("model=mini"))
+    listing = {"cells": [{"model": "mini", "bench": "synth_order"}], "cache_dir": "../cache"}
+    (tmp_path / "default/sweep.json").write_text(json.dumps(listing), encoding="utf-8")
+    run.evaluate(small("model=mini_bag"))
+    monkeypatch.chdir("/")
+    cells = clapbench.load(tmp_path / "default")
+    assert list(cells["model"]) == ["mini", "mini_bag"]
+    assert cells.embeddings("mini_bag", "synth_order").audio.shape == (24, 128)
 
 
 def test_untrained_weights_depend_on_the_seed(small) -> None:

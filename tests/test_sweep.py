@@ -62,7 +62,7 @@ def test_the_summary_covers_the_cells_of_the_last_command(command: Command, tmp_
     done = command("evaluate.py", "-m", "sweep=s", "model=mini_bag", "bench.n=10", *TINY)
     summary = json.loads((tmp_path / "outputs/s/summary.json").read_text(encoding="utf-8"))
     assert [cell["model"] for cell in summary["cells"]] == ["mini_bag"]
-    assert "the 1 cell of the last command" in summary["covers"]
+    assert "the 1 cell of the last sweep" in summary["covers"]
     assert "no correlations: they need 4 finished cells" in done.stdout
 
 
@@ -96,17 +96,19 @@ def test_a_single_run_tells_one_error_and_no_traceback(command: Command, tmp_pat
 
 
 def test_a_missing_clip_stops_one_bench_of_two(command: Command, tmp_path: Path) -> None:
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    typed = [override for override in pairs_folder(clips) if override != "bench=pairs"]
-    (clips / "1_pair.wav").unlink()
-    done = command("evaluate.py", "-m", "bench=pairs", "bench.name=a,b", *typed, *TINY, "sweep=s")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pairs_folder(tmp_path / name)
+    (tmp_path / "a/1_pair.wav").unlink()
+    typed = ("-m", "bench=pairs", "bench.name=a,b", "bench.root=${bench.name}", *TINY, "sweep=s")
+    typed = (*typed, "bench.csv=${bench.name}/items.csv")
+    done = command("evaluate.py", *typed)
     assert done.returncode == 1
     found = cells(tmp_path / "outputs/s")
-    assert {record["status"] for record in found.values()} == {"failed"}
-    assert all("1 of 6 clips are missing" in record["error"] for record in found.values())
-    pairs_folder(clips)
-    done = command("evaluate.py", "-m", "bench=pairs", "bench.name=a,b", *typed, *TINY, "sweep=s")
+    assert found["mini", "b"]["status"] == "ok"
+    assert "1 of 6 clips are missing under a (first: 1_pair.wav)" in found["mini", "a"]["error"]
+    pairs_folder(tmp_path / "a")
+    done = command("evaluate.py", *typed)
     assert done.returncode == 0, done.stderr
     assert {record["status"] for record in cells(tmp_path / "outputs/s").values()} == {"ok"}
 
@@ -123,6 +125,12 @@ def test_a_missing_clip_stops_one_bench_of_two(command: Command, tmp_path: Path)
         (["-m", "model=mini,mini_bag", "model.windw=1"], "Key 'windw' is not in struct"),
         (["-m", "model=mini,mini", "bench.n=10"], "two jobs would write"),
         (["sweep=.hidden"], "sweep: needed a name that can be a folder"),
+        (["-m", "sweep=a,b"], "sweep: needed one folder for the whole command"),
+        (["-m", "model=mini,mini_bag", "+loader.bath_size=3"], "Did you mean 'batch_size'"),
+        (["+logger.typo=3"], "key logger.typo"),
+        (["probes=3"], "probes: needed a list of names"),
+        (["model=null"], "model 'None' is not there"),
+        (["experiment=mini_bag"], "key 'data' belongs to train.py"),
     ],
 )
 def test_what_is_mistyped_stops_before_any_cell(
@@ -148,6 +156,19 @@ def test_plan_writes_nothing(command: Command, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "mini_bag × synth_attribute  render 200 items, encode, score, 13 probes" in done.stdout
     assert not (tmp_path / "outputs").exists()
+
+
+def test_plan_touches_no_cell_whatever_it_is_given(command: Command, tmp_path: Path) -> None:
+    typed = ("bench=synth_attribute", "bench.n=10", *TINY)
+    assert command("evaluate.py", *typed).returncode == 0
+    path = tmp_path / "outputs/default/mini/synth_attribute/cell.json"
+    before = path.read_bytes()
+    for chosen in (("bench.n=12",), ("-m", "bench.n=12", "model=mini,mini_bag"), ("model.checkpoint=no.pt",)):
+        done = command("evaluate.py", *chosen, "bench=synth_attribute", *TINY, "plan=true")
+        assert done.returncode == 0, done.stderr
+        assert "would fail" in done.stdout
+        assert path.read_bytes() == before
+    assert {child.name for child in (tmp_path / "outputs").iterdir()} == {"default", "cache"}
 
 
 def test_what_is_typed_replaces_that_axis_of_an_experiment(command: Command) -> None:
@@ -182,6 +203,8 @@ def test_wandb_writes_a_run_per_cell_and_one_for_the_summary(command: Command, t
     assert len(runs) == len(set(runs)) == 3
     hint = [line for line in done.stdout.splitlines() if "wandb sync" in line]
     assert len(hint) == 1
+    single = command("evaluate.py", "sweep=one", "bench.n=10", "probes=[gap_l2]")
+    assert single.stdout.count("wandb sync") == 1
     again = command("evaluate.py", *typed)
     assert again.returncode == 0, again.stderr
     assert len(list((tmp_path / "outputs/s/wandb").glob("offline-run-*"))) == 3

@@ -96,6 +96,23 @@ def test_evaluate_gives_what_validation_last_said(
             assert cell.probes[name] == pytest.approx(said[f"{kind}/{name}"], rel=1e-5)
 
 
+def test_two_trainings_into_one_folder_are_refused(command: Command, tmp_path: Path) -> None:
+    done = command("train.py", "-m", *BRIEF, "regularizer=[centroid],[variance]")
+    assert done.returncode == 1
+    assert "two jobs would write" in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_the_printed_command_evaluates_the_bag(command: Command, tmp_path: Path) -> None:
+    done = command("train.py", "experiment=mini_bag", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("evaluate it: "))
+    typed = line.removeprefix("evaluate it: python ").split()
+    assert "model.text=bag" in typed
+    done = command(*typed, "bench.n=10", "logger=none")
+    assert done.returncode == 0, done.stderr
+
+
 def test_training_from_the_command_line(command: Command, tmp_path: Path) -> None:
     done = command("train.py", "experiment=mini_negatives", *BRIEF)
     assert done.returncode == 0, done.stderr
@@ -109,6 +126,7 @@ def test_training_from_the_command_line(command: Command, tmp_path: Path) -> Non
     ("typed", "words"),
     [
         ("+typo=1", "key 'typo' is not there"),
+        ("+optimizer.lrx=3", "Did you mean 'learning_rate'|key optimizer.lrx"),
         ("+data.batchsize=3", "Did you mean 'batch_size'"),
         (
             "+regularizer.more={_target_:clapbench.regularizers.centroid.Centroid,weigth:1}",

@@ -51,10 +51,14 @@ class SyntheticBenchmark(Benchmark):
         self.kind, self.n, self.seed = kind, n, seed
 
     def preparation(self) -> str | None:
-        return None if self.root.is_dir() else f"render {self.n} items"
+        return None if self.is_whole() else f"render {self.n} items"
+
+    def is_whole(self) -> bool:
+        """Whether the rendered folder is there with all its files."""
+        return (self.root / "items.csv").is_file() and len(list(self.root.glob("audio/*.flac"))) == 2 * self.n
 
     def read_cases(self) -> list[Case]:
-        if self.preparation():
+        if not self.is_whole():
             self.render()
         return read_pairs(self.root / "items.csv", name=self.name)
 
@@ -69,10 +73,14 @@ class SyntheticBenchmark(Benchmark):
             pd.DataFrame(rows).to_csv(
                 folder / "items.csv", index=False, encoding="utf-8", lineterminator="\n"
             )
+            if self.is_whole():
+                return
+            if self.root.is_dir():  # somebody took files out of it
+                os.rename(self.root, Path(outer) / "damaged")
             try:
                 os.rename(folder, self.root)
             except OSError:
-                if not self.root.is_dir():
+                if not self.is_whole():
                     raise
 
     def write_item(self, folder: Path, index: int) -> dict[str, str]:
