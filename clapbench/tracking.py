@@ -10,22 +10,23 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import socket
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
+from http.client import HTTPException
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import urlopen
 
 from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 8.0  # seconds that a server gets to open a run, and to take what is left at its end
-KNOCK = 2.0  # seconds that it gets to accept a connection
+KNOCK = 2.0  # seconds that it gets to answer at all
 
 
 def wandb(
@@ -50,10 +51,10 @@ def wandb(
 
     folder.mkdir(parents=True, exist_ok=True)
 
-    def opened(mode: str) -> WandbLogger:
+    def opened(mode: str, name: str) -> WandbLogger:
         logger = WandbLogger(
             name=run,
-            id=run_id,
+            id=name,
             group=group,
             project=project,
             entity=entity,
@@ -66,15 +67,15 @@ def wandb(
         _ = logger.experiment  # opens the run
         return logger
 
-    mode = mode or wandb_mode()
+    mode = wandb_mode(mode)
     try:
-        return opened(mode)
-    except (client.Error, OSError, ValueError) as error:
+        return opened(mode, run_id)
+    except Exception as error:  # wandb raises what it likes; a result must not depend on it
         if mode != "online":
             raise
         log.warning("wandb: no run could be opened (%s). This run is written offline.", error)
         os.environ["WANDB_MODE"] = "offline"
-        return opened("offline")
+        return opened("offline", f"{run_id}-offline")  # wandb still holds the id of the run that did not open
 
 
 def csv(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, Any]) -> Any:
@@ -90,19 +91,16 @@ def none(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, 
     """No logger: cell.json has it all."""
 
 
-def wandb_mode() -> str:
-    """What WANDB_MODE says, else "online" where there is a key and the server answers, else "offline"."""
-    if stated := os.environ.get("WANDB_MODE"):
-        return stated
+def wandb_mode(mode: str | None) -> str:
+    """``mode``, else what WANDB_MODE says, else "online" where there is a key; "offline" when no server answers."""
     import wandb as client
 
     settings = client.setup().settings
-    if not (settings.api_key or key_in_netrc(urlsplit(settings.base_url).hostname or "")):
-        return "offline"
-    if answers(settings.base_url):
-        return "online"
-    log.warning("wandb: %s does not answer; this run is written offline.", settings.base_url)
-    return "offline"
+    mode = mode or os.environ.get("WANDB_MODE")
+    if mode is None:
+        known = settings.api_key or key_in_netrc(urlsplit(settings.base_url).hostname or "")
+        mode = "online" if known else "offline"
+    return "offline" if mode == "online" and not answers(settings.base_url) else mode
 
 
 def key_in_netrc(host: str) -> bool:
@@ -119,24 +117,27 @@ def key_in_netrc(host: str) -> bool:
 
 @lru_cache
 def answers(url: str, *, patience: float = KNOCK) -> bool:
-    """Whether the server of ``url``, or the proxy that stands before it, accepts a connection in time.
+    """Whether a server answers a GET of ``url``, through the proxy if there is one, and not with a failure (5xx).
 
     ``patience`` is in seconds and includes the look-up of the name. Asked once per process.
     """
-    address = urlsplit(getproxies().get(urlsplit(url).scheme, url))
-    port = address.port or (443 if address.scheme == "https" else 80)
     found = threading.Event()
 
     def knock() -> None:
         try:
-            with socket.create_connection((address.hostname or "", port), timeout=patience):
+            with urlopen(url, timeout=patience):
                 found.set()
-        except OSError:
+        except HTTPError as answer:
+            if answer.code < 500:
+                found.set()
+        except (OSError, HTTPException):
             pass
 
     thread = threading.Thread(target=knock, daemon=True)
     thread.start()
     thread.join(patience)
+    if not found.is_set():
+        log.warning("wandb: %s does not answer; runs are written offline.", url)
     return found.is_set()
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
@@ -34,9 +36,29 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wandb.teardown()
 
 
+class Answer(BaseHTTPRequestHandler):
+    """A server that knows one sentence: the status code that stands in the path, else 404."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.strip("/") or 404))
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
-    """The address of something that accepts connections."""
+    """The address of something that speaks HTTP."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of something that accepts connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
@@ -57,7 +79,7 @@ def test_without_a_key_wandb_is_offline_though_the_server_answers(
     home: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", server)
-    assert tracking.wandb_mode() == "offline"
+    assert tracking.wandb_mode(None) == "offline"
 
 
 def test_with_a_key_and_an_answer_wandb_is_online(
@@ -65,7 +87,7 @@ def test_with_a_key_and_an_answer_wandb_is_online(
 ) -> None:
     login(home)
     monkeypatch.setenv("WANDB_BASE_URL", server)
-    assert tracking.wandb_mode() == "online"
+    assert tracking.wandb_mode(None) == "online"
 
 
 def test_with_a_key_and_no_answer_wandb_is_offline(
@@ -73,13 +95,13 @@ def test_with_a_key_and_no_answer_wandb_is_offline(
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", nobody)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    assert tracking.wandb_mode() == "offline"
+    assert tracking.wandb_mode(None) == "offline"
     assert f"{nobody} does not answer" in caplog.text
 
 
 def test_the_environment_decides_where_it_states_a_mode(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert tracking.wandb_mode() == "disabled"
+    assert tracking.wandb_mode(None) == "disabled"
 
 
 def test_a_key_in_netrc_is_found_for_its_host(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +118,9 @@ def test_a_damaged_netrc_holds_no_key(home: Path) -> None:
     assert not tracking.key_in_netrc("127.0.0.1")
 
 
-def test_a_server_that_listens_answers(server: str) -> None:
-    assert tracking.answers(server)
+@pytest.mark.parametrize(("path", "answers"), [("/200", True), ("/401", True), ("", True), ("/503", False)])
+def test_a_server_answers_unless_it_fails(server: str, path: str, answers: bool) -> None:
+    assert tracking.answers(server + path) == answers
 
 
 @pytest.mark.parametrize("patience", [0.2, 2.0])
@@ -107,15 +130,35 @@ def test_a_server_that_refuses_does_not_answer_and_costs_no_time(nobody: str, pa
     assert time.perf_counter() - start < 3.0
 
 
-def test_a_server_that_keeps_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    def silence(address: tuple[str, int], timeout: float) -> None:
-        time.sleep(1.0)
-        raise TimeoutError
-
-    monkeypatch.setattr(socket, "create_connection", silence)
+def test_a_server_that_keeps_silent_is_given_up(silent: str) -> None:
     start = time.perf_counter()
-    assert not tracking.answers("https://api.wandb.ai", patience=0.1)
-    assert time.perf_counter() - start < 0.9
+    assert not tracking.answers(silent, patience=0.3)
+    assert time.perf_counter() - start < 1.0
+
+
+@pytest.mark.parametrize("mode", ["online", None])
+def test_no_mode_waits_for_a_server_that_keeps_silent(
+    home: Path, silent: str, mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login(home)
+    monkeypatch.setenv("WANDB_BASE_URL", silent)
+    assert tracking.wandb_mode(mode) == "offline"
+
+
+def test_a_run_that_does_not_open_is_written_offline(
+    home: Path, server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server answers, but it is no wandb: everything it is asked is 404 or 501."""
+    monkeypatch.setenv("WANDB_BASE_URL", server)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    logger = tracking.wandb(
+        folder=home, group="g", run="r", run_id="abc", content={}, project="p", entity=None, mode=None
+    )
+    logger.log_metrics({"H": 0.5})
+    tracking.finish(logger, summary={})
+    assert "no run could be opened" in caplog.text
+    assert len(list(home.glob("wandb/offline-run-*abc-offline"))) == 1
 
 
 def test_offline_runs_leave_the_environment_to_the_next_one(home: Path) -> None:
