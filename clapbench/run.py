@@ -37,9 +37,8 @@ def check(cfg: DictConfig) -> None:
     config.check_keys(cfg, root="evaluate")
     for group in ("model", "bench", "logger"):
         config.check_arguments(cfg[group], who=group)
-    if not set(cfg.trainer or ()) <= config.shipped_keys(
-        "trainer"
-    ):  # else there is no need to import Lightning
+    ours = config.shipped_keys("trainer")
+    if cfg.trainer is None or set(cfg.trainer) - ours:  # else there is no need to import Lightning
         config.check_arguments(cfg.trainer, who="trainer")
     for key in ("model.name", "bench.name", "sweep"):
         config.check_folder_name(OmegaConf.select(cfg, key), key=key)
@@ -97,9 +96,8 @@ class Wanted:
 
     def reuse(self, cell: Cell | None) -> Cell | None:
         """The cell, if it was made from the same content by the same rules, whatever its probes."""
-        return (
-            cell if cell is not None and cell.status == "ok" and cell.config_key == self.config_key else None
-        )
+        same = cell is not None and cell.status == "ok" and cell.config_key == self.config_key
+        return cell if same else None
 
     def lacking(self, cell: Cell | None) -> list[str]:
         """Wanted probes that the cell does not hold, or holds from another configuration of the probe."""
