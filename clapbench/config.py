@@ -31,9 +31,15 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+@lru_cache
+def shipped(path: Path) -> DictConfig | ListConfig:
+    """A yaml file of conf/, read once per process."""
+    return OmegaConf.load(path)
+
+
 def shipped_keys(group: str) -> set[str]:
     """Every key that a yaml of the group holds."""
-    return {str(key) for name in choices(group) for key in OmegaConf.load(CONF / group / f"{name}.yaml")}
+    return {str(key) for name in choices(group) for key in shipped(CONF / group / f"{name}.yaml")}
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
@@ -74,7 +80,7 @@ def probe_configs(names: object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in [names] if isinstance(names, str) else names:
         if name in choices("probe_set"):
-            listed = OmegaConf.load(CONF / "probe_set" / f"{name}.yaml")
+            listed = shipped(CONF / "probe_set" / f"{name}.yaml")
             if not isinstance(listed, ListConfig):
                 raise ConfigError(f"conf/probe_set/{name}.yaml: needed a list of probe names.")
             found |= probe_configs(list(listed))
@@ -85,9 +91,8 @@ def probe_configs(names: object) -> dict[str, Any]:
     return found
 
 
-@lru_cache
 def _one_probe(name: str) -> dict[str, Any]:
-    config = OmegaConf.load(CONF / "probe" / f"{name}.yaml")
+    config = shipped(CONF / "probe" / f"{name}.yaml")
     if not isinstance(config, DictConfig) or list(config) != [name]:
         raise ConfigError(
             f"conf/probe/{name}.yaml: needed one top key, {name!r}, with _target_ and arguments under it."
@@ -110,7 +115,7 @@ def check_keys(cfg: DictConfig, *, root: str) -> None:
             raise unknown("key", key, known)
     for section in ("loader", "optimizer"):
         if section in known:
-            taken = {str(key) for key in OmegaConf.select(OmegaConf.load(CONF / f"{root}.yaml"), section)}
+            taken = {str(key) for key in OmegaConf.select(shipped(CONF / f"{root}.yaml"), section)}
             for key in map(str, cfg[section]):
                 if key not in taken:
                     raise unknown(f"key {section}.{key}: argument", key, taken)
@@ -118,7 +123,7 @@ def check_keys(cfg: DictConfig, *, root: str) -> None:
 
 def root_keys(root: str) -> set[str]:
     """The top-level keys of a composed ``conf/{root}.yaml``."""
-    base = OmegaConf.load(CONF / f"{root}.yaml")
+    base = shipped(CONF / f"{root}.yaml")
     assert isinstance(base, DictConfig)
     groups = {str(key) for entry in base.defaults if entry != "_self_" for key in entry}
     return ({str(key) for key in base} | groups) - {"defaults", "hydra"}
