@@ -253,8 +253,10 @@ def test_an_experiment_composes_under_the_root_it_is_for(
 
 
 @pytest.mark.parametrize("group", sorted(FIXTURES))
-def test_every_entry_has_its_yaml(group: str) -> None:
-    assert set(FIXTURES[group]) == set(yamls(group))
+def test_every_yaml_has_its_entry_and_every_entry_its_yaml(group: str, tmp_path: Path) -> None:
+    for name in yamls(group):
+        assert overrides(group, name, tmp_path)[0] == f"{group}={name}"
+    assert set(FIXTURES[group]) <= set(yamls(group))
 
 
 def test_a_yaml_without_an_entry_is_told_how_to_add_one(tmp_path: Path) -> None:
