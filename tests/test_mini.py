@@ -232,3 +232,9 @@ def test_the_fingerprint_follows_weights_and_window_but_no_name_or_place(tmp_pat
     assert of("a") != of("b")
     assert of("a") != of("a", window=None)
     assert of("a") != of("a", text="bag")
+
+
+@pytest.mark.parametrize("window", [0.0, -3.0])
+def test_a_window_without_length_is_refused(window: float) -> None:
+    with pytest.raises(ValueError, match="window must be positive seconds or null"):
+        MiniClap(name="small", window=window, pretrained=False)

@@ -52,6 +52,8 @@ class MiniClap(Encoder):
         super().__init__()
         if text not in ("sequence", "bag"):
             raise ValueError(f"model {name!r}: text must be 'sequence' or 'bag', got {text!r}.")
+        if window is not None and window <= 0:
+            raise ValueError(f"model {name!r}: window must be positive seconds or null, got {window}.")
         self.name, self.window, self.text = name, window, text
         self.words: tuple[str, ...] = vocabulary()
         tensors: dict[str, Tensor] = {}
