@@ -73,7 +73,7 @@ def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
     listed = {(cell.model, cell.bench) for cell in sweep.cells}
     paths = sorted(Path(folder).glob("*/*/cell.json"))
     others = [Cell.read(path) for path in paths if path.parts[-3:-1] not in listed]
-    table = Cells([flat(cell) for cell in (*sweep.cells, *others)]).astype({"n_items": "Int64"})
+    table = Cells(frame((*sweep.cells, *others)))
     table.cache_dir = Path(cache_dir) if cache_dir is not None else sweep.cache_dir
     return table
 
@@ -115,6 +115,11 @@ def read(folder: Path) -> Sweep:
 
 def count(names: Sequence[Any]) -> str:
     return "1 cell" if len(names) == 1 else f"{len(names)} cells"
+
+
+def frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """A row per cell; counts stay whole numbers where a failed cell has none."""
+    return pd.DataFrame([flat(cell) for cell in cells]).astype({"n_items": "Int64"})
 
 
 def flat(cell: Cell) -> dict[str, Any]:

@@ -28,24 +28,35 @@ class Rate(ProgressColumn):
         return Text(f"{task.speed or 0.0:.0f} {task.fields['unit']}/s")
 
 
-class EncodingProgress(pl.Callback):
-    """Counts clips and captions while a Trainer predicts; ``clips_per_s`` holds the rate afterwards."""
+class Bar(pl.Callback):
+    """A bar that only a terminal shows, gone when its Trainer is done or raises."""
 
-    def __init__(self, *, label: str, n_clips: int, n_captions: int) -> None:
+    def __init__(self, last: ProgressColumn) -> None:
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            Rate(),
+            last,
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self.bar.stop()
+
+
+class EncodingProgress(Bar):
+    """Counts clips and captions while a Trainer predicts; ``clips_per_s`` holds the rate afterwards."""
+
+    def __init__(self, *, label: str, n_clips: int, n_captions: int) -> None:
+        super().__init__(Rate())
         self.tasks = {
             unit: self.bar.add_task(f"{label}: {unit}", total=total, unit=unit)
             for unit, total in (("clips", n_clips), ("captions", n_captions))
         }
-        self.n_clips = n_clips
         self.clips_per_s = 0.0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -69,25 +80,12 @@ class EncodingProgress(pl.Callback):
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.bar.stop()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        self.bar.stop()
 
-
-class TrainingProgress(pl.Callback):
+class TrainingProgress(Bar):
     """A bar of steps on a terminal, and a line per validation: loss, rate, and each benchmark's F, G, H."""
 
     def __init__(self) -> None:
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        super().__init__(TimeRemainingColumn())
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.start, self.clips = time.perf_counter(), 0
@@ -116,9 +114,4 @@ class TrainingProgress(pl.Callback):
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.bar.stop()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
         self.bar.stop()

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clapbench import cache
-from clapbench.cells import Sweep, defined, flat, read
+from clapbench.cells import Sweep, defined, frame, read
 from clapbench.console import console
 from clapbench.correlate import MIN_PAIRS, Correlation, correlate
 from clapbench.schema import Cell, null_undefined
@@ -53,7 +53,7 @@ def as_array(values: Iterable[float | None]) -> Float[np.ndarray, " n"]:
 def tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
     """The summary's two tables: ``cells``, a row per cell; ``correlations``, a row per probe."""
     return {
-        "cells": pd.DataFrame([flat(cell) for cell in sweep.cells]),
+        "cells": frame(sweep.cells),
         "correlations": pd.DataFrame(correlations(sweep.cells), columns=COLUMNS),
     }
 

@@ -24,7 +24,7 @@ def write(folder: Path, *, model: str, h: float | None, status: str = "ok", **pr
         model=model,
         bench="order",
         error=None if status == "ok" else "ValueError: [broken] clip",
-        n_items=10,
+        n_items=10 if status == "ok" else None,
         scores={"F": h, "G": h, "H": h} if status == "ok" else {},
         probes=dict(probes),
     )
@@ -72,6 +72,7 @@ def test_failed_and_absent_cells_are_listed(sweep: Path, capsys: pytest.CaptureF
     listing = {"cells": [{"model": name, "bench": "order"} for name in names], "cache_dir": "../cache"}
     (sweep / "sweep.json").write_text(json.dumps(listing), encoding="utf-8")
     built = report.build(sweep)
+    assert [row["n_items"] for row in rows(sweep, "cells.csv")] == ["10"] * 5 + [""]
     summary = json.loads((sweep / "summary.json").read_text(encoding="utf-8"))
     assert (summary["n_cells"], summary["n_ok"]) == (7, 5)
     assert summary["failed"] == [{"model": "bad", "bench": "order", "error": "ValueError: [broken] clip"}]
