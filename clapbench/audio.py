@@ -23,7 +23,7 @@ def load_wave(path: Path, *, sample_rate: int, window: float | None) -> Float[Te
     """The clip at ``path`` as a mono float32 wave at ``sample_rate`` (Hz), at most ``window`` seconds long.
 
     ``window=None`` keeps the whole clip. Raises ``FileNotFoundError`` for a missing file and ``ValueError``,
-    naming the file, for one that cannot be decoded, is empty or holds samples that are not finite.
+    naming the file, for one that cannot be decoded, is empty, silent or holds samples that are not finite.
     """
     if not path.is_file():
         raise FileNotFoundError(f"clip {path}: no such file. Check bench.root and the paths in the CSV.")
@@ -42,6 +42,12 @@ def load_wave(path: Path, *, sample_rate: int, window: float | None) -> Float[Te
     if not np.isfinite(samples).all():
         raise ValueError(f"clip {path}: holds NaN or infinite samples. Replace it, or take its item out.")
     wave = samples.mean(axis=1, dtype=np.float32)
+    heard = wave if window is None else wave[: round(window * rate)]
+    if not heard.any():
+        raise ValueError(
+            f"clip {path}: is silent, every sample of its first {len(heard) / rate:.1f} s is zero. "
+            f"Replace it, or take its item out."
+        )
     if rate != sample_rate:
         wave = soxr.resample(wave, rate, sample_rate, quality="HQ")
     if window is not None:

@@ -19,9 +19,6 @@ class MelPower(nn.Module):
     ``n_fft`` and ``hop`` (samples) are even, ``f_min`` and ``f_max`` Hz; ``norm`` "slaney" or None.
     """
 
-    window: Tensor
-    filters: Tensor
-
     def __init__(
         self,
         *,
@@ -48,12 +45,14 @@ class MelPower(nn.Module):
             mel_scale=scale,
         )
         self.n_fft, self.hop = n_fft, hop
-        self.register_buffer("window", torch.hann_window(n_fft, periodic=True), persistent=False)
-        self.register_buffer("filters", torch.from_numpy(bank).float(), persistent=False)
+        # No buffers: the front end follows its waves, whatever precision the weights are moved to.
+        self.window = torch.hann_window(n_fft, periodic=True)
+        self.filters = torch.from_numpy(bank).float()
 
     def forward(self, waves: Float[Tensor, "b samples"]) -> Float[Tensor, "b mels frames"]:
         half = self.n_fft // 2
-        padded = nn.functional.pad(waves.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
-        frames = padded.unfold(-1, self.n_fft, self.hop) * self.window
-        power = torch.fft.rfft(frames).abs().square()
-        return (power @ self.filters).transpose(1, 2)
+        with torch.autocast(waves.device.type, enabled=False):
+            padded = nn.functional.pad(waves.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
+            frames = padded.unfold(-1, self.n_fft, self.hop) * self.window.to(padded)
+            power = torch.fft.rfft(frames).abs().square()
+            return (power @ self.filters.to(power)).transpose(1, 2)
