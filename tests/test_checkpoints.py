@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from clapbench import checkpoints
+from clapbench import checkpoints, downloads
 
 
 def saved(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> Path:
@@ -21,7 +21,7 @@ def saved(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkpoint in the package's folder of weights."""
-    monkeypatch.setattr(checkpoints, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(downloads, "WEIGHTS", tmp_path)
     return saved(tmp_path / "small.safetensors", {"weight": torch.ones(2, 3)})
 
 
@@ -74,7 +74,7 @@ def test_a_missing_checkpoint_says_what_to_type(tmp_path: Path) -> None:
         FileNotFoundError, match=r"no checkpoint at .*gone.*model\.checkpoint=PATH.*model=mini"
     ):
         checkpoints.find(checkpoint=str(tmp_path / "gone"), source=None, sha256=None, model="laion")
-    with pytest.raises(FileNotFoundError, match=r"starts with package://; got None. Set model\.checkpoint"):
+    with pytest.raises(FileNotFoundError, match=r"needed a checkpoint, got none. Set model\.checkpoint"):
         checkpoints.find(checkpoint=None, source=None, sha256=None, model="laion")
 
 

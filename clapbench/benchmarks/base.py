@@ -50,6 +50,10 @@ class Benchmark(ABC):
         """What has to be made before there are clips to read, in words; None when nothing has."""
         return None
 
+    def downloads(self) -> tuple[str, ...]:
+        """The sources (see `clapbench.downloads`) of what this benchmark needs and does not make itself."""
+        return ()
+
     def cases(self) -> list[Case]:
         """The cases in the benchmark's order. Raises ``FileNotFoundError`` when clips are missing."""
         if self._cases is None:
