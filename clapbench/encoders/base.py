@@ -18,6 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clapbench import checkpoints
+from clapbench.mel import MelPower
+
+# Arguments that only name a model or a place; what lies there counts by its content.
+PLACES = {"name", "source", "checkpoint", "sha256", "text_source", "text_checkpoint", "tokenizer"}
 
 
 class Encoder(nn.Module, ABC):
@@ -28,7 +32,8 @@ class Encoder(nn.Module, ABC):
 
     recipe: int
     sample_rate: int  # Hz
-    window: float | None  # seconds from the head of a clip; None: the whole clip
+    window: float | int | None  # seconds from the head of a clip; None: the whole clip
+    sides: tuple[str, ...] = ("audio", "text")  # what it embeds; without text there is nothing to retrieve
 
     @abstractmethod
     def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
@@ -48,6 +53,14 @@ class Encoder(nn.Module, ABC):
         return self.token_features(*self.tokenize(captions))
 
     def embed_audio(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
+        """Unit rows of mono float32 waves at ``sample_rate``; ValueError for one that is empty or not finite."""
+        for number, wave in enumerate(waves):
+            if len(wave) == 0 or not wave.isfinite().all():
+                what = "holds no samples" if len(wave) == 0 else "holds samples that are not finite"
+                raise ValueError(
+                    f"{type(self).__name__}.embed_audio: needed finite mono waves, "
+                    f"wave {number} of {len(waves)} {what}."
+                )
         return unit(self.audio_features(waves))
 
     def embed_text(self, captions: list[str]) -> Float[Tensor, "n d"]:
@@ -65,9 +78,15 @@ class Encoder(nn.Module, ABC):
         """
         return caption
 
-    def coverage(self, captions: list[str]) -> dict[str, float]:
+    def coverage(self, captions: list[str]) -> dict[str, int | float]:
         """What of these captions the model's text side cannot take in, for the cell's ``extra``."""
         return {}
+
+    def compile_towers(self) -> None:
+        """Compiles by torch.compile what takes the time: each part of the model, not the front end around it."""
+        for part in self.children():
+            if not isinstance(part, MelPower):
+                part.compile(dynamic=True)
 
     def metadata(self) -> dict[str, str]:
         """What a checkpoint needs besides its tensors to be loaded again."""
@@ -86,23 +105,28 @@ def unit(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
 def fingerprint(encoder: type[Encoder], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What decides this encoder's embeddings, found without loading a weight.
 
-    The class, its recipe, the SHA-256 of its checkpoint, and every constructor argument but those that only
-    say where a file lies or what the model is called.
+    The class, its recipe, every constructor argument but those that only name a place, and the SHA-256 of what lies
+    there: checkpoint, text checkpoint, tokenizer.
     """
-    names_a_place = {"name", "source", "checkpoint", "sha256"}
+    model = arguments["name"]
     record: dict[str, Any] = {
         "class": f"{encoder.__module__}.{encoder.__qualname__}",
         "recipe": encoder.recipe,
-        "arguments": {key: arguments[key] for key in sorted(arguments.keys() - names_a_place)},
+        "arguments": {key: arguments[key] for key in sorted(arguments.keys() - PLACES)},
     }
-    if arguments.get("pretrained", True) and ("source" in arguments or "checkpoint" in arguments):
-        path, sha256 = checkpoints.find(
-            checkpoint=arguments.get("checkpoint"),
-            source=arguments.get("source"),
-            sha256=arguments.get("sha256"),
-            model=arguments["name"],
-        )
-        record["checkpoint"] = {"file": path.name, "sha256": sha256}
+    if arguments.get("pretrained", True):
+        for what in ("checkpoint", "text_checkpoint"):
+            source = what.replace("checkpoint", "source")
+            if what in arguments or source in arguments:
+                path, sha256 = checkpoints.find(
+                    checkpoint=arguments.get(what),
+                    source=arguments.get(source),
+                    sha256=arguments.get("sha256") if what == "checkpoint" else None,
+                    model=model,
+                )
+                record[what] = {"file": path.name, "sha256": sha256}
+    if (tokenizer := arguments.get("tokenizer")) is not None:
+        record["tokenizer"] = checkpoints.find_tokenizer(tokenizer, model=model)[1]
     return record
 
 

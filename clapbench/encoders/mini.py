@@ -45,7 +45,7 @@ class MiniClap(Encoder):
         source: str | None = None,
         checkpoint: str | None = None,
         sha256: str | None = None,
-        window: float | None = 6.0,
+        window: float | int | None = 6.0,
         text: str = "sequence",
         pretrained: bool = True,
     ) -> None:
@@ -129,7 +129,7 @@ class MiniClap(Encoder):
     def canonical(self, caption: str) -> str:
         return " ".join(word if word in self.index else "<unknown>" for word in self._read(caption))
 
-    def coverage(self, captions: list[str]) -> dict[str, float]:
+    def coverage(self, captions: list[str]) -> dict[str, int | float]:
         """``unknown_words``: the share of words outside the vocabulary, all read as one unknown word."""
         read = [word for caption in captions for word in words(caption)]
         return {"unknown_words": sum(word not in self.index for word in read) / max(len(read), 1)}

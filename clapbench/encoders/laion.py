@@ -1,0 +1,139 @@
+"""LAION-CLAP: HTSAT-tiny and RoBERTa-base, each through two linear layers into one 512-d space.
+
+Two released checkpoints: 630k-audioset-fusion-best (``fusion=True``), trained to fuse views of clips beyond 10 s, and
+630k-audioset-best. They differ in their mel bank, HTK without norm against Slaney's; all clips are cut to 10 s here,
+and the original, too, fuses nothing where no clip is longer.
+
+Both are 48 kHz models and get 48 kHz, whatever the study's text says (32 kHz). Beyond 10 s the original crops at
+random, so a clip has many embeddings; here its head is taken, so it has one.
+
+Source: Wu et al. 2023 (Large-scale Contrastive Language-Audio Pretraining with Feature Fusion and Keyword-to-Caption
+Augmentation); https://github.com/LAION-AI/CLAP, as released on PyPI: laion-clap 1.1.7.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import RobertaConfig, RobertaModel
+from transformers.initialization import no_init_weights
+
+from clapbench import checkpoints
+from clapbench.encoders import htsat
+from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
+from clapbench.mel import MelPower
+
+LONGEST = 10.0  # seconds that the model hears
+TOKENS = 77  # of a caption, <s> and </s> included
+INT16 = 32767.0
+
+# What the file holds and the embeddings do not need: the temperatures and heads of training, and parts of HTSAT.
+UNUSED = (
+    r"logit_scale_[at]",
+    r"(audio|text)_transform\..*",
+    *(rf"audio_branch\.{pattern}" for pattern in htsat.UNUSED),
+)
+
+
+class LaionClap(TokenEncoder):
+    """Arguments are those of conf/model/laion.yaml.
+
+    ``window``: seconds from the head of a clip, at most 10. Raises ValueError for another window or a file of another
+    architecture, FileNotFoundError without a file.
+    """
+
+    recipe = 1
+    sample_rate = 48_000
+    window: float
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        source: str | None = None,
+        checkpoint: str | None = None,
+        sha256: str | None = None,
+        window: float | int | None = LONGEST,
+        tokenizer: str = "roberta-base",
+        fusion: bool,
+    ) -> None:
+        super().__init__()
+        if window is None or not 0 < window <= LONGEST:
+            raise ValueError(
+                f"model {name!r}: window must be above 0 and at most {LONGEST} seconds, all that LAION-CLAP hears, "
+                f"got {window}. Set model.window={LONGEST}."
+            )
+        self.name, self.window = name, window
+        self.tokenizer = Tokenizer(tokenizer, max_length=TOKENS, model=name)
+        path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
+        tensors = checkpoints.read_torch(path, part="state_dict", model=name)
+
+        self.mel = MelPower(
+            sample_rate=self.sample_rate,
+            hop=480,
+            **htsat.MEL,
+            scale="htk" if fusion else "slaney",
+            norm=None if fusion else "slaney",
+        )
+        with no_init_weights():  # each of them comes from the file
+            self.audio_branch = htsat.audio_tower(fusion=fusion)
+            self.audio_projection = projection()
+            self.text_branch = RobertaModel(
+                RobertaConfig(
+                    vocab_size=50_265, max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5
+                )
+            )
+            self.text_projection = projection()
+        checkpoints.load_into(
+            self,
+            tensors,
+            path=path,
+            model=name,
+            unused=UNUSED,
+            rename=partial(htsat.rename, prefix="audio_branch.", to="audio_branch."),
+        )
+        self.eval()
+
+    def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 512"]:
+        return torch.cat([self.log_mel_features(self.log_mel(group)) for group in htsat.groups(waves)])
+
+    def log_mel(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 1 1001 64"]:
+        """Decibels of the head of each clip, filled up to 10 s."""
+        heard = round(self.window * self.sample_rate)
+        filled = [repeat_pad(wave[:heard], samples=round(LONGEST * self.sample_rate)) for wave in waves]
+        return htsat.decibels(self.mel(through_int16(torch.stack(filled))))
+
+    def log_mel_features(self, log_mel: Float[Tensor, "n 1 1001 64"]) -> Float[Tensor, "n 512"]:
+        return self.audio_projection(self.audio_branch(log_mel).pooler_output)
+
+    def token_features(
+        self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
+    ) -> Float[Tensor, "n 512"]:
+        ids, mask = without_padding(input_ids, attention_mask)
+        return self.text_projection(self.text_branch(input_ids=ids, attention_mask=mask).pooler_output)
+
+
+def projection() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(768, 512), nn.ReLU(), nn.Linear(512, 512))
+
+
+def through_int16(wave: Float[Tensor, "*b samples"]) -> Float[Tensor, "*b samples"]:
+    """What is left of ``wave`` after a file of 16-bit samples, truncated toward zero.
+
+    >>> through_int16(torch.tensor([0.5, -0.5, 2.0])) * 32767
+    tensor([ 16383., -16383.,  32767.])
+    """
+    return (wave.clamp(-1.0, 1.0) * INT16).trunc() / INT16
+
+
+def repeat_pad(wave: Float[Tensor, " _"], *, samples: int) -> Float[Tensor, " samples"]:
+    """``wave`` as many whole times as fit into ``samples``, then silence; its head where it is longer.
+
+    >>> repeat_pad(torch.tensor([1.0, 2.0, 3.0]), samples=8)
+    tensor([1., 2., 3., 1., 2., 3., 0., 0.])
+    """
+    repeated = wave[:samples].repeat(max(samples // len(wave), 1))
+    return nn.functional.pad(repeated, (0, samples - len(repeated)))
