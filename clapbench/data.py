@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from clapbench import certify
 from clapbench.audio import load_wave
 from clapbench.benchmarks.base import Benchmark
 from clapbench.encoders.base import Encoder
@@ -90,7 +92,8 @@ class EncodingPlan:
     def __init__(self, *, encoder: Encoder, benchmark: Benchmark) -> None:
         self.benchmark = benchmark
         self.sample_rate, self.window = encoder.sample_rate, encoder.window
-        self.clips, self.captions = benchmark.clips(), benchmark.captions()
+        self.clips = benchmark.clips()
+        self.captions = benchmark.captions() if "text" in encoder.sides else ()
         forms = [encoder.canonical(caption) for caption in self.captions]
         first: dict[str, str] = {}
         for form, caption in zip(forms, self.captions, strict=True):
@@ -98,12 +101,19 @@ class EncodingPlan:
         self.encoded = tuple(first.values())  # one caption for each canonical form
         place = {form: row for row, form in enumerate(first)}
         self.row = [place[form] for form in forms]  # of each caption among the encoded
-        self.about = encoder.coverage(list(self.captions))
+        self.about = encoder.coverage(list(self.captions)) if self.captions else {}
 
     def loaders(
-        self, *, batch_size: int, num_workers: int
+        self, *, batch_size: int, num_workers: int | None
     ) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
-        """Clips, then captions: the latter in batches of similar length, so that little is padded."""
+        """Clips, then captions: the latter in batches of similar length, so that little is padded.
+
+        ``num_workers`` processes decode clips while the model computes; None takes every core but one, at most 4,
+        and none for a single batch.
+        """
+        if num_workers is None:
+            batches = -(-len(self.clips) // batch_size)
+            num_workers = max(0, min(4, cores() - 1, batches - 1))
         clips = Clips(
             [self.benchmark.audio_path(clip) for clip in self.clips],
             sample_rate=self.sample_rate,
@@ -119,15 +129,42 @@ class EncodingPlan:
             DataLoader(captions, batch_size=None),  # type: ignore[arg-type]
         )
 
+    def certificate_loaders(self) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
+        """The batches of `certify.trials`, over a sample of clips and one of captions."""
+        chosen = certify.sample(len(self.clips))
+        clips = Clips(
+            [self.benchmark.audio_path(self.clips[row]) for row in chosen],
+            sample_rate=self.sample_rate,
+            window=self.window,
+        )
+        waves = [wave for _, wave in clips]  # type: ignore[attr-defined]
+        captions = [self.encoded[row] for row in certify.sample(len(self.encoded))]
+        of_clips = [
+            ClipBatch(index=torch.tensor(batch), waves=[waves[row] for row in batch])
+            for batch in certify.batches(len(waves))
+        ]
+        of_captions = [
+            CaptionBatch(index=torch.tensor(batch), captions=[captions[row] for row in batch])
+            for batch in certify.batches(len(captions))
+            if captions
+        ]
+        return DataLoader(of_clips, batch_size=None), DataLoader(of_captions, batch_size=None)  # type: ignore[arg-type]
+
     def embeddings(self, *, audio: Sequence[Indexed], text: Sequence[Indexed]) -> Embeddings:
         """The encoded batches of both loaders, put back in the order of clips and captions."""
+        rows = in_order(audio)
         return Embeddings(
-            audio=in_order(audio).numpy(),
+            audio=rows.numpy(),
             audio_id=self.clips,
-            text=in_order(text)[self.row].numpy(),
+            text=(in_order(text)[self.row] if text else rows[:0]).numpy(),
             text_id=self.captions,
             about=self.about,
         )
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def collate_clips(rows: list[tuple[int, Tensor]]) -> ClipBatch:
@@ -142,8 +179,9 @@ def in_order(batches: Sequence[Indexed]) -> Float[Tensor, "n d"]:
 
 
 def scoring_loader(embeddings: Embeddings, cases: Sequence[Case]) -> DataLoader[RowBatch | CaseBatch]:
-    """All rows once, then all cases in blocks of one shape."""
-    batches = [*_row_batches(embeddings), *_case_batches(embeddings, cases)]
+    """All rows once, then all cases in blocks of one shape; no cases where a side was not embedded."""
+    whole = len(embeddings.text) > 0 and len(embeddings.audio) > 0
+    batches = [*_row_batches(embeddings), *_case_batches(embeddings, cases if whole else [])]
     return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
 
 

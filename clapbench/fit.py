@@ -9,9 +9,10 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from clapbench import cache, checkpoints, config, tracking
+from clapbench import cache, config, downloads, tracking
 from clapbench.console import console
 from clapbench.data import EncodingPlan
+from clapbench.files import sha256_of
 from clapbench.loops import build_probes, make_trainer, quiet_lightning
 from clapbench.module import Learn
 from clapbench.progress import TrainingProgress
@@ -48,7 +49,8 @@ def fit(cfg: DictConfig) -> Path:
     quiet_lightning()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
-    encoder = config.build(cfg.model)
+    with downloads.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
+        encoder = config.build(cfg.model)
     held_out = {
         name: EncodingPlan(encoder=encoder, benchmark=config.build(node))
         for name, node in cfg.validation.items()
@@ -75,7 +77,7 @@ def fit(cfg: DictConfig) -> Path:
     path = folder / f"{cfg.model.name}.safetensors"
     with cache.replacing(path) as temporary:
         encoder.save(temporary, recipe=recipe | provenance(), dtype=DTYPES[cfg.checkpoint_dtype])
-    digest = checkpoints.sha256_of(path)
+    digest = sha256_of(path)
     tracking.finish(logger, summary={"sha256": digest})
     console.print(
         f"wrote {path}\nSHA-256 {digest}\nevaluate it: {evaluation_of(cfg, path=path)}",

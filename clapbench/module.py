@@ -62,14 +62,19 @@ def encode_batch(encoder: Encoder, batch: ClipBatch | CaptionBatch) -> Indexed:
 
 @dataclass(frozen=True)
 class Measured:
-    """Scores, a value per probe (None where it is undefined on this cloud), and the reasons in words."""
+    """Scores (None without a text side), a value per probe (None where it is undefined on this cloud), and the
+    reasons in words.
+    """
 
-    scores: Scores
+    scores: Scores | None
     probes: dict[str, float | None]
     undefined: dict[str, str]
 
     def score_values(self) -> dict[str, float | None]:
-        return {name: float(getattr(self.scores, name)) for name in ("F", "G", "H")}
+        return {
+            name: None if self.scores is None else float(getattr(self.scores, name))
+            for name in ("F", "G", "H")
+        }
 
     def with_chance(self, protocol: str) -> dict[str, dict[str, Any]]:
         """Each score with its direction and what the rule gives independent similarities."""
@@ -118,7 +123,8 @@ class Measure(nn.Module):
                 values[name] = float(self.probes[name].compute())
             except ValueError as reason:
                 values[name], undefined[name] = None, str(reason)
-        measured = Measured(scores=self.scores.compute(), probes=values, undefined=undefined)
+        scores = self.scores.compute() if self.scores.n > 0 else None
+        measured = Measured(scores=scores, probes=values, undefined=undefined)
         self.scores.reset()
         self.probes.reset()
         return measured
@@ -139,7 +145,8 @@ class Score(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self.measured = self.measure.compute()
         for name, reason in self.measured.undefined.items():
-            log.warning("%s is undefined here. %s", name, reason)
+            if self.measured.scores is not None:  # else half of the probes have no rows, which is said once
+                log.warning("%s is undefined here. %s", name, reason)
         self.log_dict(self.measured.defined())
 
 

@@ -101,7 +101,7 @@ def show(sweep: Sweep) -> None:
     n = max((row["n"] for row in rows), default=0)
     if n >= MIN_PAIRS:
         console.print(correlations_table(rows))
-        models = len({cell.model for cell in sweep.finished})
+        models = len({cell.model for cell in sweep.finished if cell.scores.get("H") is not None})
         console.print(
             f"[dim]n: cells, from {models} models. p is asymptotic, takes cells as independent and is not corrected "
             f"for the {len(rows)} probes tried.[/]",

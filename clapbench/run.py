@@ -17,10 +17,11 @@ from hydra.types import RunMode
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from clapbench import cache, config
+from clapbench import cache, config, downloads
 from clapbench.benchmarks.base import Benchmark
 from clapbench.console import console
-from clapbench.encoders.base import fingerprint
+from clapbench.encoders.base import Encoder, fingerprint
+from clapbench.encoders.outside import Outside
 from clapbench.provenance import provenance
 from clapbench.schema import SCORING_VERSION, Cell
 
@@ -43,6 +44,11 @@ def check(cfg: DictConfig) -> None:
     for key in ("model.name", "bench.name", "sweep"):
         config.check_folder_name(OmegaConf.select(cfg, key), key=key)
     config.probe_configs(cfg.probes)
+    if str(cfg.trainer.precision) in ("16-true", "bf16-true"):
+        raise config.ConfigError(
+            f"trainer.precision: needed one that keeps the clips in float32, got {cfg.trainer.precision}. "
+            f"Set trainer.precision=bf16-mixed, 16-mixed or 32-true."
+        )
 
 
 def check_writable(cfg: DictConfig) -> None:
@@ -55,8 +61,14 @@ def encoder_fingerprint(cfg: DictConfig) -> dict[str, Any]:
     arguments = OmegaConf.to_container(cfg.model, resolve=True)
     assert isinstance(arguments, dict)
     target = get_class(arguments.pop("_target_"))
-    record = fingerprint(target, {str(key): value for key, value in arguments.items()})
+    given = {str(key): value for key, value in arguments.items()}
+    if issubclass(target, Outside):
+        return target.fingerprint(given)
+    assert issubclass(target, Encoder)
+    record = fingerprint(target, given)
     record["precision"] = str(cfg.trainer.precision)
+    if cfg.compile:
+        record["compile"] = True
     if not arguments.get("pretrained", True):
         record["seed"] = cfg.seed  # of the random weights
     return record
@@ -72,6 +84,7 @@ class Wanted:
     embeddings_key: str
     config_key: str
     probes: dict[str, str]  # name to a key of its configuration
+    certificate: bool
 
     @classmethod
     def by(cls, cfg: DictConfig) -> Wanted:
@@ -89,10 +102,14 @@ class Wanted:
                 name: cache.key_of(OmegaConf.to_container(node))[:16]
                 for name, node in config.probe_configs(cfg.probes).items()
             },
+            certificate=cfg.certify,
         )
 
     def is_met_by(self, cell: Cell | None) -> bool:
-        return self.reuse(cell) is not None and not self.lacking(cell)
+        done = self.reuse(cell)
+        return (
+            done is not None and not self.lacking(cell) and (not self.certificate or "certify" in done.extra)
+        )
 
     def reuse(self, cell: Cell | None) -> Cell | None:
         """The cell, if it was made from the same content by the same rules, whatever its probes."""
@@ -110,7 +127,13 @@ def standing(cfg: DictConfig) -> str:
     """What evaluating this configuration would do, in words. Renders, encodes and writes nothing."""
     check(cfg)
     benchmark = config.build(cfg.bench)
-    encoder_fingerprint(cfg)  # for its refusals
+    try:
+        with downloads.settings(allowed=False, folder=cfg.checkpoint_dir):
+            encoder_fingerprint(cfg)  # for its refusals
+    except downloads.NotHereError as absent:
+        if not cfg.download:
+            raise
+        return f"fetch {absent.what}, encode, score, {len(config.probe_configs(cfg.probes))} probes"
     if work := benchmark.preparation():
         return f"{work}, encode, score, {len(config.probe_configs(cfg.probes))} probes"
     wanted = Wanted.by(cfg)
@@ -134,13 +157,14 @@ def evaluate(cfg: DictConfig) -> Cell:
     folder = cell_folder(cfg)
     label = f"{cfg.model.name} × {cfg.bench.name}"
     try:
-        wanted = Wanted.by(cfg)
-        old = read_cell(folder)
-        if wanted.is_met_by(old) and not cfg.force:
-            assert old is not None
-            say(old, label=label, done="done before")
-            return old
-        cell, done = compute(cfg, wanted=wanted, old=old, label=label)
+        with downloads.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
+            wanted = Wanted.by(cfg)
+            old = read_cell(folder)
+            if wanted.is_met_by(old) and not cfg.force:
+                assert old is not None
+                say(old, label=label, done="done before")
+                return old
+            cell, done = compute(cfg, wanted=wanted, old=old, label=label)
     except Exception as error:
         cell = Cell(
             status="failed",
@@ -169,10 +193,12 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
     stored = Path(cfg.cache_dir) / wanted.embeddings
     embeddings = None if cfg.force else cache.find(stored)
     done = "from cached embeddings"
+    encoding = loops.Encoding(cfg, benchmark=wanted.benchmark, label=label)
     if embeddings is None:
-        embeddings, rate = loops.encode(cfg, benchmark=wanted.benchmark, label=label)
+        embeddings = encoding.embeddings()
         cache.save(stored, embeddings)
-        done = f"encoded {len(embeddings.audio)} clips, {rate:.0f} clips/s"
+        done = f"encoded {len(embeddings.audio)} clips, {encoding.clips_per_s:.3g} clips/s"
+    certificate = encoding.certificate() if cfg.certify else None
     encoded = time.perf_counter()
     logger = config.build(cfg.logger, _partial_=True)(
         folder=cell_folder(cfg).parents[1],
@@ -190,6 +216,7 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
     scored = time.perf_counter()
     earlier = wanted.reuse(old)
     before = earlier.extra if earlier else {}
+    certificate = certificate or before.get("certify")  # it belongs to the embeddings, which are the same
     undefined = {
         name: reason for name, reason in before.get("undefined", {}).items() if name not in measured.probes
     } | measured.undefined
@@ -204,6 +231,7 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
         extra={
             **embeddings.about,
             **({"undefined": undefined} if undefined else {}),
+            **({"certify": certificate} if certificate else {}),
             "probe_keys": {**before.get("probe_keys", {}), **wanted.probes},
         },
         probes={**(earlier.probes if earlier else {}), **measured.probes},
@@ -216,8 +244,8 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
             "dim": embeddings.dim,
         },
         config_key=wanted.config_key,
-        ties=int(measured.scores.ties),
-        near_ties=int(measured.scores.near_ties),
+        ties=int(measured.scores.ties) if measured.scores else 0,
+        near_ties=int(measured.scores.near_ties) if measured.scores else 0,
         runtime_s={"encode": encoded - start, "score": scored - encoded, "total": scored - start},
         **provenance(),
     )
@@ -232,6 +260,13 @@ def say(cell: Cell, *, label: str, done: str) -> None:
         lines.append(f"  [yellow]{cell.ties} comparisons are exact ties, each counted as a miss[/]")
     if unknown := cell.extra.get("unknown_words"):
         lines.append(f"  [yellow]{unknown:.0%} of the captions' words are unknown to this model[/]")
+    if cut := cell.extra.get("truncated_captions"):
+        lines.append(f"  [yellow]{cut} captions are longer than this model reads, and were truncated[/]")
+    if cell.embeddings.get("n_text") == 0:
+        lines.append("  [yellow]audio only: nothing is retrieved, probes of the audio side stand[/]")
+    if certificate := cell.extra.get("certify"):
+        told = certificate.get("note") or f"largest drift {certificate['drift']:.1e} (L2)"
+        lines.append(f"  [dim]certificate: {told}[/]")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
 

@@ -6,10 +6,12 @@ an entry here: the overrides that make it small and local. Values are functions 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import released
 import soundfile
 
 Overrides = Callable[[Path], list[str]]
@@ -36,10 +38,48 @@ def pairs_folder(folder: Path) -> list[str]:
     return [f"bench.csv={folder / 'items.csv'}", f"bench.root={folder}"]
 
 
+def released_checkpoint(model: str) -> Overrides:
+    """A full-size stand-in for a released checkpoint, and its tokenizer."""
+    return lambda folder: released.overrides(model)
+
+
+def embeddings_file(folder: Path) -> list[str]:
+    """Random rows for the clips and captions of `OUTSIDE`."""
+    rng = np.random.default_rng(0)
+    sides = {side: rng.standard_normal((len(ids), 8)) for side, ids in OUTSIDE.items()}
+    np.savez(folder / "rows.npz", **sides, **{f"{side}_id": np.array(ids) for side, ids in OUTSIDE.items()})
+    return [f"model.file={folder / 'rows.npz'}"]
+
+
+def other_interpreter(folder: Path) -> list[str]:
+    """An encoder of file names and captions by their bytes, in an interpreter of its own."""
+    (folder / "by_bytes.py").write_text(
+        "import numpy as np\n"
+        "def rows(words):\n"
+        "    return np.stack([np.bincount(list(word.encode()), minlength=256) + 1.0 for word in words])\n"
+        "def embed(clips, captions):\n"
+        "    return rows([clip.rsplit('/', 1)[-1] for clip in clips]), rows(captions)\n"
+    )
+    return [f"model.python={sys.executable}", "model.entry=by_bytes:embed", f"model.path={folder}"]
+
+
+OUTSIDE = {
+    "audio": ["a.wav", "sub/b.wav", "c.flac"],
+    "text": ["Rain", "A dog before rain", "Rain before a dog"],
+}
+
 FIXTURES: dict[str, dict[str, Overrides]] = {
-    "model": dict.fromkeys(
-        ["mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"], nothing
-    ),
+    "model": {
+        **dict.fromkeys(
+            ["mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"], nothing
+        ),
+        **{
+            model: released_checkpoint(model)
+            for model in ("laion", "laion_unfused", "mga", "m2d", "m2d_2024", "m2d_stacked")
+        },
+        "precomputed": embeddings_file,
+        "external": other_interpreter,
+    },
     "bench": {"synth_order": few_items, "synth_attribute": few_items, "pairs": pairs_folder},
     "probe": dict.fromkeys(
         [

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, Compose, yamls
-from fixtures import FIXTURES, overrides
+from fixtures import FIXTURES, OUTSIDE, overrides
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from clapbench import config
+from clapbench import certify, config
 from clapbench.benchmarks.base import Benchmark
 from clapbench.encoders.base import Encoder, fingerprint
+from clapbench.encoders.outside import Outside
 from clapbench.probes.base import Probe
 from clapbench.regularizers.base import Clouds, Regularizer
 from clapbench.run import check
@@ -47,28 +50,55 @@ def waves(encoder: Encoder) -> list[torch.Tensor]:
     return [0.1 * torch.randn(round(s * encoder.sample_rate), generator=generator) for s in seconds]
 
 
-@pytest.mark.parametrize("model", yamls("model"))
+def models(kind: type) -> list[str]:
+    """The models of conf/model whose class is a ``kind``."""
+    targets = {
+        name: OmegaConf.load(ROOT / "conf" / "model" / f"{name}.yaml")._target_ for name in yamls("model")
+    }
+    return [name for name, target in targets.items() if issubclass(config.get_object(target), kind)]
+
+
+def inputs(encoder: Encoder) -> list[tuple[Callable[[list[Any]], torch.Tensor], list[Any]]]:
+    """What each side of the encoder embeds, and with what."""
+    sides = {"audio": (encoder.embed_audio, waves(encoder)), "text": (encoder.embed_text, CAPTIONS)}
+    return [sides[side] for side in encoder.sides]
+
+
+def test_every_model_runs_here_or_elsewhere() -> None:
+    assert sorted([*models(Encoder), *models(Outside)]) == yamls("model")
+
+
+@pytest.mark.parametrize("model", models(Encoder))
 class TestModel:
     def test_rows_have_unit_length(self, encoder: Encoder) -> None:
         with torch.inference_mode():
-            for rows in (encoder.embed_audio(waves(encoder)), encoder.embed_text(CAPTIONS)):
+            for embed, given in inputs(encoder):
+                rows = embed(given)
                 torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
 
-    def test_same_answer_twice(self, encoder: Encoder) -> None:
+    def test_certificate(self, encoder: Encoder) -> None:
+        """The same answer twice, in any order, in a batch of 1 and of all."""
         with torch.inference_mode():
-            assert torch.equal(encoder.embed_audio(waves(encoder)), encoder.embed_audio(waves(encoder)))
-            assert torch.equal(encoder.embed_text(CAPTIONS), encoder.embed_text(CAPTIONS))
+            for embed, given in inputs(encoder):
+                batches = certify.batches(len(given))
+                drift = certify.drift([embed([given[row] for row in batch]) for batch in batches])
+                assert drift["again"] == 0
+                assert max(drift.values()) < 1e-5
 
-    def test_batch_of_one_equals_batch_of_all_in_any_order(self, encoder: Encoder) -> None:
-        with torch.inference_mode():
-            for embed, inputs in ((encoder.embed_audio, waves(encoder)), (encoder.embed_text, CAPTIONS)):
-                together = embed(inputs)
-                alone = torch.cat([embed([one]) for one in inputs])
-                backwards = embed(inputs[::-1]).flip(0)
-                assert (together - alone).norm(dim=1).max() < 1e-5
-                assert (together - backwards).norm(dim=1).max() < 1e-5
+    def test_a_side_that_is_not_there_is_refused_by_name(self, encoder: Encoder) -> None:
+        if "text" not in encoder.sides:
+            with pytest.raises(ValueError, match=encoder.name):
+                encoder.embed_text(CAPTIONS)
+
+    def test_a_wave_that_holds_nothing_is_refused(self, encoder: Encoder) -> None:
+        good = waves(encoder)[0]
+        for bad in (good[:0], torch.full_like(good, torch.nan)):
+            with pytest.raises(ValueError, match="wave 1 of 2"):
+                encoder.embed_audio([good, bad])
 
     def test_tokens_give_the_same_as_captions(self, encoder: Encoder) -> None:
+        if "text" not in encoder.sides:
+            return
         with torch.inference_mode():
             from_tokens = encoder.embed_tokens(*encoder.tokenize(CAPTIONS))
             assert (from_tokens - encoder.embed_text(CAPTIONS)).norm(dim=1).max() < 1e-6
@@ -90,6 +120,35 @@ class TestModel:
         first = fingerprint(kind, arguments)
         assert first == fingerprint(kind, arguments | {"name": "another"})
         assert first != fingerprint(kind, arguments | {"window": 1.5})
+
+
+@pytest.mark.parametrize("model", models(Outside))
+class TestOutside:
+    @pytest.fixture
+    def outside(self, model: str, composed: Compose, tmp_path: Path) -> Outside:
+        return instantiate(composed("evaluate", *overrides("model", model, tmp_path)).model)
+
+    def test_unit_rows_in_the_order_given(self, outside: Outside, tmp_path: Path) -> None:
+        clips = {name: tmp_path / name for name in OUTSIDE["audio"]}
+        rows = outside.embed(clips=clips, captions=OUTSIDE["text"])
+        back = outside.embed(clips=dict(reversed(clips.items())), captions=OUTSIDE["text"][::-1])
+        assert rows.audio_id == tuple(OUTSIDE["audio"]) == back.audio_id[::-1]
+        assert rows.text_id == tuple(OUTSIDE["text"]) == back.text_id[::-1]
+        for one, other in ((rows.audio, back.audio), (rows.text, back.text)):
+            np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1.0, atol=1e-6)
+            np.testing.assert_array_equal(one, other[::-1])
+
+    def test_fingerprint_holds_the_content_not_the_name(
+        self, model: str, composed: Compose, tmp_path: Path
+    ) -> None:
+        node = composed("evaluate", *overrides("model", model, tmp_path)).model
+        arguments = {key: value for key, value in OmegaConf.to_container(node).items() if key != "_target_"}
+        kind = config.get_object(node._target_)
+        first = kind.fingerprint(arguments)
+        assert first == kind.fingerprint(arguments | {"name": "another"})
+        for path in tmp_path.iterdir():
+            path.write_bytes(path.read_bytes() + b"#")
+        assert first != kind.fingerprint(arguments)
 
 
 @pytest.mark.parametrize("name", yamls("bench"))

@@ -12,20 +12,22 @@ from conftest import ROOT
 
 # Modules and packages by layer, lowest first.
 LAYERS = [
-    {"schema", "console", "provenance"},
+    {"schema", "console", "provenance", "certify", "files", "cards"},
+    {"downloads"},
     {"audio", "mel", "checkpoints", "synth"},
     {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
+    {"encoders.tokens", "encoders.htsat", "encoders.outside"},
     {"encoders", "benchmarks", "probes", "regularizers", "scores", "losses", "correlate"},
     {"cache", "training_pairs", "data"},
     {"module", "progress", "cells"},
     {"config", "tracking"},
     {"loops", "report"},
-    {"run", "fit"},
+    {"run", "fit", "fetch"},
     {"sweep"},
 ]
 KNOWS = {  # library -> the only modules that may import it
     "wandb": {"tracking"},
-    "hydra": {"config", "loops", "run", "fit", "sweep"},
+    "hydra": {"config", "loops", "run", "fit", "fetch", "sweep"},
     "pytorch_lightning": {"module", "progress", "loops", "fit", "tracking"},
 }
 SYNTH = ["dsp", "voices", "events", "captions", "scenes"]  # lowest first
