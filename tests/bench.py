@@ -1,6 +1,6 @@
 """Speed, measured: `make bench`. Two ways of doing one thing run in turns; a ratio is one of medians of CPU-bound runs.
 
-Encoding has no rival here; its rate is printed for the embedded model. The probes stand against numpy and scipy.
+The probes stand against numpy and scipy, encoding against laion-clap (see bench_encode).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import bench_encode
 import numpy as np
 import torch
 from rich import box
@@ -75,6 +76,7 @@ def main() -> None:
     console.print(
         f"mini on {torch.get_num_threads()} threads: {64 / a:.0f} clips/s (4 s each), {64 / b:.0f} captions/s"
     )
+    bench_encode.main()
 
 
 if __name__ == "__main__":
