@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from clapbench import cache
-from clapbench.schema import Cell, Embeddings
+from clapbench.schema import Cell, Embeddings, single_numbers
 
 
 class Cells(pd.DataFrame):
@@ -131,7 +131,9 @@ def flat(cell: Cell) -> dict[str, Any]:
         "n_items": cell.n_items,
         "protocol": cell.protocol,
         **{name: defined(cell.scores.get(name)) for name in ("F", "G", "H")},
+        **worth(cell),
         **{name: defined(value) for name, value in cell.probes.items()},
+        **single_numbers(cell.extra),
         "ties": cell.ties,
         "near_ties": cell.near_ties,
         "dropped_items": cell.dropped_items,
@@ -143,6 +145,18 @@ def flat(cell: Cell) -> dict[str, Any]:
         "created": cell.created,
         "error": cell.error,
     }
+
+
+def worth(cell: Cell) -> dict[str, float]:
+    """What H is worth, and F, G and H of every protocol."""
+    height = (cell.protocols.get(cell.protocol) or {}).get("H")
+    found = {}
+    if height:
+        found = dict(zip(("H_low", "H_high"), height["ci95"], strict=True))
+        found |= {f"H_{name}": height[name] for name in ("chance", "p_chance", "p_swap")}
+    for protocol, outcome in cell.protocols.items():
+        found |= {f"{protocol}_{name}": score["value"] for name, score in (outcome or {}).items()}
+    return found
 
 
 def defined(value: float | None) -> float:

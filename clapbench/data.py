@@ -1,15 +1,14 @@
-"""What goes through a Trainer: clips and captions to encode, rows and cases to score."""
+"""What goes through a Trainer: clips and captions to encode, rows to probe."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -17,10 +16,10 @@ from clapbench import certify
 from clapbench.audio import load_wave
 from clapbench.benchmarks.base import Benchmark
 from clapbench.encoders.base import Encoder
-from clapbench.schema import Case, Embeddings
+from clapbench.schema import Embeddings
 
 T = TypeVar("T")
-ROWS_AT_ONCE = 1024  # rows, or cases, in one batch of scoring
+ROWS_AT_ONCE = 1024  # in one batch of probing
 Indexed = tuple[Tensor, Tensor]  # positions [n] and rows [n d]
 
 
@@ -61,29 +60,32 @@ class RowBatch:
         )
 
 
-@dataclass
-class CaseBatch:
-    """Cases of one shape: the rows of their clips and captions, and which match."""
+class ClipError(ValueError):
+    """A clip that cannot be read. Raised again by a DataLoader, it sheds the worker's traceback."""
 
-    audio: Float[Tensor, "b k d"]
-    text: Float[Tensor, "b l d"]
-    match: Bool[Tensor, "b k l"]
-
-    def to(self, device: torch.device) -> CaseBatch:
-        return CaseBatch(audio=self.audio.to(device), text=self.text.to(device), match=self.match.to(device))
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition("ClipError: ")[2].strip())
 
 
 class Clips(Dataset[tuple[int, Tensor]]):
-    """Decoded waves of distinct clips, in the order of their ids."""
+    """Decoded waves of a benchmark's clips, in the order of their ids. `ClipError` names row and file."""
 
-    def __init__(self, paths: Sequence[Path], *, sample_rate: int, window: float | None) -> None:
-        self.paths, self.sample_rate, self.window = paths, sample_rate, window
+    def __init__(
+        self, benchmark: Benchmark, clips: Sequence[str], *, sample_rate: int, window: float | None
+    ) -> None:
+        self.benchmark, self.clips = benchmark, clips
+        self.sample_rate, self.window = sample_rate, window
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.clips)
 
     def __getitem__(self, index: int) -> tuple[int, Tensor]:
-        return index, load_wave(self.paths[index], sample_rate=self.sample_rate, window=self.window)
+        clip = self.clips[index]
+        path = self.benchmark.audio_path(clip)
+        try:
+            return index, load_wave(path, sample_rate=self.sample_rate, window=self.window)
+        except (ValueError, OSError) as error:
+            raise ClipError(f"{self.benchmark.where(clip)}: {error}") from error
 
 
 class EncodingPlan:
@@ -115,7 +117,8 @@ class EncodingPlan:
             batches = -(-len(self.clips) // batch_size)
             num_workers = max(0, min(4, cores() - 1, batches - 1))
         clips = Clips(
-            [self.benchmark.audio_path(clip) for clip in self.clips],
+            self.benchmark,
+            self.clips,
             sample_rate=self.sample_rate,
             window=self.window,
         )
@@ -133,7 +136,8 @@ class EncodingPlan:
         """The batches of `certify.trials`, over a sample of clips and one of captions."""
         chosen = certify.sample(len(self.clips))
         clips = Clips(
-            [self.benchmark.audio_path(self.clips[row]) for row in chosen],
+            self.benchmark,
+            [self.clips[row] for row in chosen],
             sample_rate=self.sample_rate,
             window=self.window,
         )
@@ -178,39 +182,22 @@ def in_order(batches: Sequence[Indexed]) -> Float[Tensor, "n d"]:
     return rows[index.argsort()]
 
 
-def scoring_loader(embeddings: Embeddings, cases: Sequence[Case]) -> DataLoader[RowBatch | CaseBatch]:
-    """All rows once, then all cases in blocks of one shape; no cases where a side was not embedded."""
-    whole = len(embeddings.text) > 0 and len(embeddings.audio) > 0
-    batches = [*_row_batches(embeddings), *_case_batches(embeddings, cases if whole else [])]
-    return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
-
-
-def _row_batches(embeddings: Embeddings) -> Iterator[RowBatch]:
+def row_loader(embeddings: Embeddings) -> DataLoader[RowBatch]:
+    """All rows once, with their positions."""
     audio, text = torch.from_numpy(embeddings.audio), torch.from_numpy(embeddings.text)
+    batches = []
     for start in range(0, max(len(audio), len(text)), ROWS_AT_ONCE):
         audio_index = torch.arange(len(audio))[start : start + ROWS_AT_ONCE]
         text_index = torch.arange(len(text))[start : start + ROWS_AT_ONCE]
-        yield RowBatch(
-            audio=audio[audio_index], audio_index=audio_index, text=text[text_index], text_index=text_index
-        )
-
-
-def _case_batches(embeddings: Embeddings, cases: Sequence[Case]) -> Iterator[CaseBatch]:
-    audio, text = torch.from_numpy(embeddings.audio), torch.from_numpy(embeddings.text)
-    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
-    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
-    by_shape: dict[tuple[int, int], list[Case]] = {}
-    for case in cases:
-        by_shape.setdefault((len(case.clips), len(case.captions)), []).append(case)
-    for same_shape in by_shape.values():
-        for block in chunks(same_shape, size=ROWS_AT_ONCE):
-            yield CaseBatch(
-                audio=audio[torch.tensor([[clip_row[clip] for clip in case.clips] for case in block])],
-                text=text[
-                    torch.tensor([[caption_row[caption] for caption in case.captions] for case in block])
-                ],
-                match=torch.stack([case.match_matrix for case in block]),
+        batches.append(
+            RowBatch(
+                audio=audio[audio_index],
+                audio_index=audio_index,
+                text=text[text_index],
+                text_index=text_index,
             )
+        )
+    return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
 
 
 def chunks(items: Sequence[T], *, size: int) -> Iterator[Sequence[T]]:

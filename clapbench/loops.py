@@ -1,4 +1,4 @@
-"""The Trainer's loops, as a configuration asks for them: encode a benchmark, measure its embeddings.
+"""The Trainer's loops, as a configuration asks for them: encode a benchmark, probe its embeddings.
 
 Importing Lightning takes seconds, so `run` imports this module only when there is something to do.
 """
@@ -21,13 +21,13 @@ from torch.utils.data import DataLoader
 
 from clapbench import certify, config
 from clapbench.benchmarks.base import Benchmark
-from clapbench.data import EncodingPlan, Indexed, scoring_loader
+from clapbench.data import EncodingPlan, Indexed, row_loader
 from clapbench.encoders.base import Encoder
 from clapbench.encoders.outside import Outside
-from clapbench.module import Encode, Measured, Score
+from clapbench.module import Encode, Probed, Score
 from clapbench.probes.base import Probe
 from clapbench.progress import EncodingProgress
-from clapbench.schema import Embeddings
+from clapbench.schema import Embeddings, Judgement
 
 
 class Encoding:
@@ -118,20 +118,19 @@ def build_probes(cfg: DictConfig) -> dict[str, Probe]:
     return {name: config.build(node) for name, node in nodes.items()}
 
 
-def measure(
+def probe(
     cfg: DictConfig,
     *,
     probes: Mapping[str, Probe],
     embeddings: Embeddings,
-    benchmark: Benchmark,
+    judgement: Judgement,
     logger: Any,
-) -> Measured:
-    """Scores and probes of embeddings, by the Trainer's test loop on its device."""
+) -> Probed:
+    """Probes of embeddings by the Trainer's test loop on its device; ``judgement`` is logged with them."""
     quiet_lightning()
-    module = Score(probes=probes, protocol=benchmark.protocol)
-    loader = scoring_loader(embeddings, benchmark.cases())
-    make_trainer(cfg, logger=logger).test(module, loader, verbose=False)
-    return module.measured
+    module = Score(probes=probes, judgement=judgement)
+    make_trainer(cfg, logger=logger).test(module, row_loader(embeddings), verbose=False)
+    return module.probed
 
 
 def make_trainer(cfg: DictConfig, *, logger: Any, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:

@@ -10,7 +10,6 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -18,20 +17,12 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from clapbench.data import (
-    CaptionBatch,
-    CaseBatch,
-    ClipBatch,
-    EncodingPlan,
-    Indexed,
-    RowBatch,
-    scoring_loader,
-)
+from clapbench.data import CaptionBatch, ClipBatch, EncodingPlan, Indexed, RowBatch, row_loader
 from clapbench.encoders.base import Encoder, unit
 from clapbench.losses import contrastive_loss
 from clapbench.probes.base import Probe
 from clapbench.regularizers.base import Clouds, Regularizer
-from clapbench.scores import CHANCE, DIRECTIONS, CompositionalRetrieval, Scores, similarity_block
+from clapbench.schema import Judgement
 from clapbench.training_pairs import PairBatch
 
 log = logging.getLogger(__name__)
@@ -61,60 +52,31 @@ def encode_batch(encoder: Encoder, batch: ClipBatch | CaptionBatch) -> Indexed:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Scores (None without a text side), a value per probe (None where it is undefined on this cloud), and the
-    reasons in words.
-    """
+class Probed:
+    """A value per probe, None where it is undefined on this cloud, and the reasons in words."""
 
-    scores: Scores | None
-    probes: dict[str, float | None]
+    values: dict[str, float | None]
     undefined: dict[str, str]
 
-    def score_values(self) -> dict[str, float | None]:
-        return {
-            name: None if self.scores is None else float(getattr(self.scores, name))
-            for name in ("F", "G", "H")
-        }
 
-    def with_chance(self, protocol: str) -> dict[str, dict[str, Any]]:
-        """Each score with its direction and what the rule gives independent similarities."""
-        return {
-            name: {
-                "value": value,
-                "direction": DIRECTIONS[protocol][name],
-                "chance": float(getattr(CHANCE[protocol], name)),
-            }
-            for name, value in self.score_values().items()
-        }
+class Probing(nn.Module):
+    """Every wanted probe over the rows that it is given."""
 
-    def defined(self, *, prefix: str = "") -> dict[str, float]:
-        """Scores and defined probes in one dictionary, as loggers take them."""
-        numbers = {**self.score_values(), **self.probes}
-        return {f"{prefix}{name}": value for name, value in numbers.items() if value is not None}
-
-
-class Measure(nn.Module):
-    """F, G, H over cases and every probe over rows."""
-
-    def __init__(self, *, probes: Mapping[str, Probe], protocol: str) -> None:
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
         super().__init__()
         self.names = tuple(probes)  # in the order they were asked for, which a MetricCollection forgets
-        self.scores = CompositionalRetrieval(protocol)
         # Probes of different sides can hold equal states on a first batch; groups would then merge them.
         self.probes = MetricCollection(dict(probes), compute_groups=False)
 
-    def update(self, batch: RowBatch | CaseBatch) -> None:
-        if isinstance(batch, RowBatch):
-            self.probes.update(
-                audio=batch.audio,
-                text=batch.text,
-                audio_index=batch.audio_index,
-                text_index=batch.text_index,
-            )
-        else:
-            self.scores.update(similarity_block(batch.audio, batch.text), batch.match)
+    def update(self, batch: RowBatch) -> None:
+        self.probes.update(
+            audio=batch.audio,
+            text=batch.text,
+            audio_index=batch.audio_index,
+            text_index=batch.text_index,
+        )
 
-    def compute(self) -> Measured:
+    def compute(self) -> Probed:
         """A probe that refuses this cloud is None, its reason kept; then everything starts anew."""
         values: dict[str, float | None] = {}
         undefined: dict[str, str] = {}
@@ -123,31 +85,35 @@ class Measure(nn.Module):
                 values[name] = float(self.probes[name].compute())
             except ValueError as reason:
                 values[name], undefined[name] = None, str(reason)
-        scores = self.scores.compute() if self.scores.n > 0 else None
-        measured = Measured(scores=scores, probes=values, undefined=undefined)
-        self.scores.reset()
         self.probes.reset()
-        return measured
+        return Probed(values=values, undefined=undefined)
+
+
+def defined(numbers: Mapping[str, float | None], *, prefix: str = "") -> dict[str, float]:
+    """The numbers that there are, as loggers take them."""
+    return {
+        f"{prefix}{name}": float(value)
+        for name, value in numbers.items()
+        if value is not None and math.isfinite(value)
+    }
 
 
 class Score(pl.LightningModule):
-    """``trainer.test``: measures embeddings and logs every number under its name; the result is in ``measured``."""
+    """``trainer.test``: probes rows, and logs every number, a judgement's scores among them, under its name."""
 
-    measured: Measured
+    probed: Probed
 
-    def __init__(self, *, probes: Mapping[str, Probe], protocol: str) -> None:
+    def __init__(self, *, probes: Mapping[str, Probe], judgement: Judgement) -> None:
         super().__init__()
-        self.measure = Measure(probes=probes, protocol=protocol)
+        self.probing = Probing(probes)
+        self.judgement = judgement
 
-    def test_step(self, batch: RowBatch | CaseBatch, batch_idx: int) -> None:
-        self.measure.update(batch)
+    def test_step(self, batch: RowBatch, batch_idx: int) -> None:
+        self.probing.update(batch)
 
     def on_test_epoch_end(self) -> None:
-        self.measured = self.measure.compute()
-        for name, reason in self.measured.undefined.items():
-            if self.measured.scores is not None:  # else half of the probes have no rows, which is said once
-                log.warning("%s is undefined here. %s", name, reason)
-        self.log_dict(self.measured.defined())
+        self.probed = self.probing.compute()
+        self.log_dict(defined({**self.judgement.numbers, **self.probed.values}))
 
 
 class Learn(pl.LightningModule):
@@ -173,7 +139,7 @@ class Learn(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.measure = Measure(probes=probes, protocol="official")
+        self.probing = Probing(probes)
         self.held_out = held_out
         self.regularizers = nn.ModuleDict(dict(regularizers))
         self.log_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))
@@ -221,9 +187,10 @@ class Learn(pl.LightningModule):
         for number, (name, plan) in enumerate(self.held_out.items()):
             audio, text = self.rows[2 * number : 2 * number + 2]
             embeddings = plan.embeddings(audio=audio, text=text)
-            for batch in scoring_loader(embeddings, plan.benchmark.cases()):
-                self.measure.update(batch.to(self.device))
-            self.log_dict(self.measure.compute().defined(prefix=f"{name}/"))
+            for batch in row_loader(embeddings):
+                self.probing.update(batch.to(self.device))
+            numbers = {**plan.benchmark.judge(embeddings).numbers, **self.probing.compute().values}
+            self.log_dict(defined(numbers, prefix=f"{name}/"))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Matrices decay; gains, biases and the temperature do not.

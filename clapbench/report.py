@@ -130,8 +130,7 @@ SHOWN = {"rankme_text": "RankMe\ntext", "twonn_text": "Two-NN\ntext", "gap_angle
 def cells_table(sweep: Sweep) -> Table:
     table = Table(
         title=f"{sweep.folder.name}: compositional retrieval and geometry",
-        caption="F: each clip picks its caption. G: each caption picks its clip. H: both.\n"
-        "Chance for independent similarities: F .250, G .250, H .167.",
+        caption="\n".join(legend(sweep.finished)),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -141,16 +140,57 @@ def cells_table(sweep: Sweep) -> Table:
     shown = {name: head for name, head in SHOWN.items() if any(name in cell.probes for cell in sweep.cells)}
     for name in ("model", "bench"):
         table.add_column(name, no_wrap=True)
-    for name in ("n", "F", "G", "H", *shown.values()):
+    for name in ("n", "F", "G", "H", "H\n95 %", "swap\np", *shown.values()):
         table.add_column(name, justify="right")
     for cell in sweep.cells:
         if cell.status == "ok":
             scores = [number(cell.scores.get(name), digits=3) for name in ("F", "G", "H")]
             probes = [number(cell.probes.get(name), digits=1) for name in shown]
-            table.add_row(cell.model, cell.bench, str(cell.n_items), *scores, *probes)
+            dropped = f" (-{cell.dropped_items})" if cell.dropped_items else ""
+            table.add_row(
+                cell.model, cell.bench, f"{cell.n_items}{dropped}", *scores, *evidence(cell), *probes
+            )
         else:
             table.add_row(cell.model, cell.bench, "[red]failed[/]")
     return table
+
+
+def evidence(cell: Cell) -> tuple[str, str]:
+    """The interval of H and its label-swap p, as the table shows them."""
+    height = (cell.protocols.get(cell.protocol) or {}).get("H")
+    if not height:
+        return "–", "–"
+    low, high = (number(bound, digits=2) for bound in height["ci95"])
+    p = height["p_swap"]
+    return f"{low}-{high}", "<.001" if p < 0.001 else number(p, digits=3)
+
+
+def legend(cells: Sequence[Cell]) -> list[str]:
+    """What F, G and H mean under each protocol of ``cells``, and their chance."""
+    lines = []
+    for protocol in dict.fromkeys(cell.protocol for cell in cells):
+        judged = [
+            found for cell in cells if cell.protocol == protocol and (found := cell.protocols.get(protocol))
+        ]
+        if not judged:
+            continue
+        levels = {
+            tuple(number(found[name]["chance"], digits=3) for name in ("F", "G", "H")) for found in judged
+        }
+        told = ", ".join(f"{name} {level}" for name, level in zip("FGH", levels.pop(), strict=True))
+        lines.append(f"{protocol}: F {judged[0]['F']['direction']}, G {judged[0]['G']['direction']}, H both.")
+        lines.append(
+            f"Chance of independent similarities: {told}."
+            if not levels
+            else "Chance differs: H_chance in cells.csv."
+        )
+    lines.append(
+        "swap p: exact, the right labels against exchanged clips; unlike chance it is fair to a model whose"
+    )
+    lines.append("captions or clips are closer to everything (docs/scores.md).")
+    if any(cell.dropped_items for cell in cells):
+        lines.append("n (-k): k items were left out, their clips are missing.")
+    return lines
 
 
 def correlations_table(rows: Sequence[dict[str, Any]]) -> Table:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_class
@@ -23,9 +24,11 @@ from clapbench.console import console
 from clapbench.encoders.base import Encoder, fingerprint
 from clapbench.encoders.outside import Outside
 from clapbench.provenance import provenance
-from clapbench.schema import SCORING_VERSION, Cell
+from clapbench.schema import SCORING_VERSION, Cell, Judgement
 
 log = logging.getLogger(__name__)
+
+UNJUDGED = Judgement(scores=dict.fromkeys(("F", "G", "H")))  # of a model that has no text
 
 
 def cell_folder(cfg: DictConfig) -> Path:
@@ -127,16 +130,21 @@ def standing(cfg: DictConfig) -> str:
     """What evaluating this configuration would do, in words. Renders, encodes and writes nothing."""
     check(cfg)
     benchmark = config.build(cfg.bench)
+    before = []
     try:
         with downloads.settings(allowed=False, folder=cfg.checkpoint_dir):
             encoder_fingerprint(cfg)  # for its refusals
     except downloads.NotHereError as absent:
         if not cfg.download:
             raise
-        return f"fetch {absent.what}, encode, score, {len(config.probe_configs(cfg.probes))} probes"
-    if work := benchmark.preparation():
-        return f"{work}, encode, score, {len(config.probe_configs(cfg.probes))} probes"
-    wanted = Wanted.by(cfg)
+        before.append(f"fetch {absent.what}")
+    with downloads.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
+        if work := benchmark.preparation():
+            before.append(work)
+    if before:
+        return f"{', '.join(before)}, encode, score, {len(config.probe_configs(cfg.probes))} probes"
+    with downloads.settings(allowed=False, folder=cfg.checkpoint_dir):
+        wanted = Wanted.by(cfg)
     old = read_cell(cell_folder(cfg))
     if wanted.is_met_by(old) and not cfg.force:
         return "done"
@@ -200,6 +208,8 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
         done = f"encoded {len(embeddings.audio)} clips, {encoding.clips_per_s:.3g} clips/s"
     certificate = encoding.certificate() if cfg.certify else None
     encoded = time.perf_counter()
+    no_text = len(embeddings.text) == 0
+    judgement = UNJUDGED if no_text else wanted.benchmark.judge(embeddings)
     logger = config.build(cfg.logger, _partial_=True)(
         folder=cell_folder(cfg).parents[1],
         group=cfg.sweep,
@@ -208,9 +218,7 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
         content=OmegaConf.to_container(cfg, resolve=True),
     )
     try:
-        measured = loops.measure(
-            cfg, probes=probes, embeddings=embeddings, benchmark=wanted.benchmark, logger=logger
-        )
+        probed = loops.probe(cfg, probes=probes, embeddings=embeddings, judgement=judgement, logger=logger)
     finally:
         tracking.finish(logger, summary={"n_items": wanted.benchmark.n_items})
     scored = time.perf_counter()
@@ -218,23 +226,30 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
     before = earlier.extra if earlier else {}
     certificate = certificate or before.get("certify")  # it belongs to the embeddings, which are the same
     undefined = {
-        name: reason for name, reason in before.get("undefined", {}).items() if name not in measured.probes
-    } | measured.undefined
+        name: reason for name, reason in before.get("undefined", {}).items() if name not in probed.values
+    } | probed.undefined
+    for name, reason in probed.undefined.items():
+        if not no_text:  # else half of the probes have no rows, which is said once
+            log.warning("%s is undefined here. %s", name, reason)
+    if judgement.items:
+        table = pd.DataFrame(judgement.items).to_csv(index=False, lineterminator="\n")
+        cache.write_text(cell_folder(cfg) / "items.csv", table)
     cell = Cell(
         status="ok",
         model=cfg.model.name,
         bench=cfg.bench.name,
         n_items=wanted.benchmark.n_items,
         protocol=wanted.benchmark.protocol,
-        scores=measured.score_values(),
-        protocols={wanted.benchmark.protocol: measured.with_chance(wanted.benchmark.protocol)},
+        scores=judgement.scores,
+        protocols=judgement.protocols,
         extra={
             **embeddings.about,
+            **judgement.extra,
             **({"undefined": undefined} if undefined else {}),
             **({"certify": certificate} if certificate else {}),
             "probe_keys": {**before.get("probe_keys", {}), **wanted.probes},
         },
-        probes={**(earlier.probes if earlier else {}), **measured.probes},
+        probes={**(earlier.probes if earlier else {}), **probed.values},
         checkpoint=wanted.encoder.get("checkpoint", {}),
         embeddings={
             "path": wanted.embeddings.as_posix(),
@@ -244,8 +259,9 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
             "dim": embeddings.dim,
         },
         config_key=wanted.config_key,
-        ties=int(measured.scores.ties) if measured.scores else 0,
-        near_ties=int(measured.scores.near_ties) if measured.scores else 0,
+        dropped_items=wanted.benchmark.dropped,
+        ties=judgement.ties,
+        near_ties=judgement.near_ties,
         runtime_s={"encode": encoded - start, "score": scored - encoded, "total": scored - start},
         **provenance(),
     )
@@ -256,6 +272,14 @@ def say(cell: Cell, *, label: str, done: str) -> None:
     """One line per cell, and what a reader of its scores has to know."""
     scores = "  ".join(f"{name} {value:.3f}" for name, value in cell.scores.items() if value is not None)
     lines = [f"[bold]{label}[/]  n {cell.n_items}  {scores}  [dim]{done}[/]"]
+    if height := (cell.protocols.get(cell.protocol) or {}).get("H"):
+        low, high = height["ci95"]
+        lines.append(
+            f"  [dim]H: 95 % {low:.3f} to {high:.3f}, chance {height['chance']:.3f} (p {height['p_chance']:.2g}), "
+            f"label swap p {height['p_swap']:.2g}[/]"
+        )
+    if cell.dropped_items:
+        lines.append(f"  [yellow]{cell.dropped_items} items left out: their clips are missing[/]")
     if cell.ties:
         lines.append(f"  [yellow]{cell.ties} comparisons are exact ties, each counted as a miss[/]")
     if unknown := cell.extra.get("unknown_words"):

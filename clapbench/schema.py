@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 SCHEMA = 1
-SCORING_VERSION = 1  # part of a cell's key: raise it whenever a rule of scores.py changes a number
+SCORING_VERSION = 2  # part of a cell's key: raise it whenever a rule of scores.py changes a number
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,31 @@ class Embeddings:
     @property
     def dim(self) -> int:
         return int(self.audio.shape[1])
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a benchmark says of embeddings. The same rows give the same judgement.
+
+    ``scores`` hold F, G and H, None where the benchmark has none; ``protocols`` and ``extra`` go to the cell as they
+    are; ``items`` are the rows of items.csv; ``ties`` and ``near_ties`` count comparisons of ``official``.
+    """
+
+    scores: dict[str, float | None]
+    protocols: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    items: tuple[dict[str, Any], ...] = ()
+    ties: int = 0
+    near_ties: int = 0
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """Scores, and what of ``extra`` is one number."""
+        return {**self.scores, **single_numbers(self.extra)}
+
+
+def single_numbers(record: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in record.items() if isinstance(value, int | float)}
 
 
 @dataclass(frozen=True)

@@ -1,186 +1,290 @@
 r"""Compositional retrieval scores F, G and H: does a model bind words to the right sound?
 
-A case is a block of similarities, clips x captions, with $s_{ct}$ the cosine of clip c and caption t. Under
-``official`` a block counts
+An item is a pair p and its reversed partner r, two clips and their captions. $s_{tc}$ is the cosine of caption t and
+clip c. Four protocols judge the same similarities; H always asks for F and G:
 
-- for F, when every clip picks its captions: each match exceeds each mismatch of its row;
-- for G, when every caption picks its clips: each match exceeds each mismatch of its column;
-- for H, when both hold.
+- ``official``: F, each clip picks its caption, $s_{pp} > s_{rp}$ and $s_{rr} > s_{pr}$; G, each caption picks its clip,
+  $s_{pp} > s_{pr}$ and $s_{rr} > s_{rp}$.
+- ``single``: F, $s_{pp} > s_{pr}$; G, $s_{pp} > s_{rp}$.
+- ``pool``: F, $s_{pp}$ exceeds caption p with every other clip of the benchmark; G, clip p with every other caption.
+  Clips that match p in another item are left out, captions likewise.
+- ``triplet``, of items with a third pair: F, each of the 3 clips picks its caption among 3; G, each caption its clip.
 
-Scores are shares of blocks, 0 to 1. For a pair p and its reversed partner r (clip first) F asks
-$s_{pp} > s_{pr}$ and $s_{rr} > s_{rp}$, G asks $s_{pp} > s_{rp}$ and $s_{rr} > s_{pr}$. ``>`` is strict, so a
-tie is a miss.
+F and G change direction between ``official`` and the next two, so tables name the direction. ``>`` is strict: a tie
+is a miss. Scores are shares of items, 0 to 1.
 
-Source: the evaluation of Ghosh et al. 2024 (CompA), after Thrush et al. 2022 (Winoground, eq. 1 to 3).
+Sources: ``official`` and ``triplet`` the evaluation of Ghosh et al. 2024 (CompA), after Thrush et al. 2022 (Winoground,
+eq. 1 to 3); ``single`` the formulas of Bahuguna 2026; ``pool`` ordinary retrieval at rank 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from itertools import permutations
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
-from torchmetrics import Metric
+
+from clapbench.schema import Case, Embeddings, Judgement
+from clapbench.significance import binomial_p, sign_p, wilson
 
 NEAR_TIE = 1e-6  # margin in cosine
-DIRECTIONS = {"official": {"F": "clip->caption", "G": "caption->clip", "H": "both"}}
+NAMES = ("F", "G", "H")
+CLIP_PICKS, CAPTION_PICKS = "clip->caption", "caption->clip"
+DIRECTIONS = {
+    "official": {"F": CLIP_PICKS, "G": CAPTION_PICKS, "H": "both"},
+    "single": {"F": CAPTION_PICKS, "G": CLIP_PICKS, "H": "both"},
+    "pool": {"F": CAPTION_PICKS, "G": CLIP_PICKS, "H": "both"},
+    "triplet": {"F": CLIP_PICKS, "G": CAPTION_PICKS, "H": "both"},
+}
 
 
-class Outcome(NamedTuple):
-    """What a rule says of each block.
-
-    A comparison is one clip or one caption: its least similar match against its most similar mismatch, so a
-    block has k + l of them. ``ties`` counts exact equalities, ``near_ties`` margins within 1e-6, ties
-    included.
-    """
-
-    F: Bool[Tensor, " b"]
-    G: Bool[Tensor, " b"]
-    H: Bool[Tensor, " b"]
-    ties: Int[Tensor, " b"]
-    near_ties: Int[Tensor, " b"]
-
-
-class Scores(NamedTuple):
-    """Shares of the ``n`` blocks that count for F, G and H, and how many comparisons were (near) ties."""
-
-    F: Float64[Tensor, ""]
-    G: Float64[Tensor, ""]
-    H: Float64[Tensor, ""]
-    n: Int[Tensor, ""]
-    ties: Int[Tensor, ""]
-    near_ties: Int[Tensor, ""]
-
-
-class Chance(NamedTuple):
-    """What a rule gives for two clips and their captions when every order of similarities is as likely."""
-
-    F: Fraction
-    G: Fraction
-    H: Fraction
-
-
-Rule = Callable[[Tensor, Tensor], Outcome]
-
-
-def similarity_block(audio: Float[Tensor, "b k d"], text: Float[Tensor, "b l d"]) -> Float64[Tensor, "b k l"]:
-    """Cosines of every clip with every caption of each block, from unit rows, in float64 on the CPU.
+def similarities(audio: Float[Tensor, "c d"], text: Float[Tensor, "t d"]) -> Float64[Tensor, "c t"]:
+    """Cosines of every clip with every caption, from unit rows, in float64 on the CPU.
 
     Products summed row by row and no matrix product, whose order of summation depends on a row's place: equal
     rows give bitwise equal cosines wherever they stand, so that a tie is a tie.
 
-    >>> similarity_block(torch.eye(2)[None], torch.eye(2)[None]).tolist()
-    [[[1.0, 0.0], [0.0, 1.0]]]
+    >>> similarities(torch.eye(2), torch.eye(2)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
     clips, captions = audio.cpu().double(), text.cpu().double()
-    by_clip = [(clip[:, None] * captions).sum(dim=-1) for clip in clips.unbind(dim=1)]
-    return torch.stack(by_clip, dim=1)
+    return torch.stack([(clips * caption).sum(dim=1) for caption in captions], dim=1)
 
 
-def _refuse(similarity: Float[Tensor, "b k l"], match: Bool[Tensor, "b k l"], *, who: str) -> None:
-    if similarity.dtype != torch.float64:
-        raise ValueError(
-            f"{who}: needs float64 similarities, in which ties can be told, got {similarity.dtype}. "
-            f"Make them with similarity_block."
-        )
-    if not similarity.isfinite().all():
-        block = int((~similarity.isfinite()).flatten(start_dim=1).any(dim=1).nonzero()[0])
-        raise ValueError(f"{who}: needs finite similarities; block {block} has one that is not.")
-    for what, dim in (("clip", 2), ("caption", 1)):
-        for lack, bad in (("match", ~match.any(dim=dim)), ("mismatch", match.all(dim=dim))):
-            if bad.any():
-                block, position = bad.nonzero()[0].tolist()
-                raise ValueError(
-                    f"{who}: every clip and caption of a block needs a match and a mismatch; "
-                    f"in block {block}, {what} {position} has no {lack}."
-                )
+class Items(NamedTuple):
+    """Similarities of a benchmark's items, each block [clip, caption]; what every protocol needs, and no more.
 
-
-def official(similarity: Float[Tensor, "b k l"], match: Bool[Tensor, "b k l"]) -> Outcome:
-    """F, G and H of each block by the benchmark authors' rule (top of this file).
-
-    ``similarity`` is float64, finite; ``match`` says which captions describe which clips. Raises ValueError
-    otherwise, and for a block in which a clip or a caption has no match or no mismatch.
-
-    >>> s = torch.tensor([[[0.9, 0.1], [0.3, 0.2]]], dtype=torch.float64)
-    >>> outcome = official(s, torch.eye(2, dtype=torch.bool)[None])
-    >>> outcome.F.tolist(), outcome.G.tolist(), outcome.H.tolist()
-    ([False], [True], [False])
+    ``rival_clip`` is the highest similarity of caption p to a clip outside the item that does not match it, -inf where
+    there is none, and ``n_rival_clips`` how many there are; ``rival_caption`` likewise for clip p and for clip r.
     """
-    _refuse(similarity, match, who="official")
-    match_low = similarity.masked_fill(~match, torch.inf)
-    mismatch_high = similarity.masked_fill(match, -torch.inf)
-    clip = match_low.amin(dim=2) - mismatch_high.amax(dim=2)
-    caption = match_low.amin(dim=1) - mismatch_high.amax(dim=1)
-    margin = torch.cat([clip, caption], dim=1)
-    f, g = (clip > 0).all(dim=1), (caption > 0).all(dim=1)
-    return Outcome(
-        F=f, G=g, H=f & g, ties=(margin == 0).sum(dim=1), near_ties=(margin.abs() <= NEAR_TIE).sum(dim=1)
+
+    pair: Float64[Tensor, "n 2 2"]
+    rival_clip: Float64[Tensor, " n"]
+    n_rival_clips: Int[Tensor, " n"]
+    rival_caption: Float64[Tensor, "n 2"]
+    n_rival_captions: Int[Tensor, "n 2"]
+    triplet: Float64[Tensor, "m 3 3"]
+
+    @property
+    def swapped(self) -> Items:
+        """The items with the two clips exchanged: what the same model gets if the labels are wrong."""
+        return self._replace(
+            pair=self.pair.flip(1),
+            rival_caption=self.rival_caption.flip(1),
+            n_rival_captions=self.n_rival_captions.flip(1),
+            triplet=self.triplet[:, [1, 0, 2]],
+        )
+
+
+def read_items(embeddings: Embeddings, cases: Sequence[Case]) -> Items:
+    """The similarities of ``cases``, of which each has a pair, its partner and perhaps a third pair, in this order."""
+    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
+    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
+    every = similarities(torch.from_numpy(embeddings.audio), torch.from_numpy(embeddings.text))
+    clips = [[clip_row[clip] for clip in case.clips] for case in cases]
+    captions = [[caption_row[caption] for caption in case.captions] for case in cases]
+
+    matching = torch.zeros_like(every, dtype=torch.bool)
+    for case, rows, columns in zip(cases, clips, captions, strict=True):
+        matching[torch.tensor(rows)[:, None], torch.tensor(columns)] |= case.match_matrix
+
+    pair_clips = torch.tensor([rows[:2] for rows in clips])
+    pair_captions = torch.tensor([columns[:2] for columns in captions])
+    place = torch.arange(len(cases))
+
+    # Caption p against clips, then both clips of the item against captions; the item's own are no rivals here.
+    outside_clips = ~matching.T[pair_captions[:, 0]]
+    outside_clips[place[:, None], pair_clips] = False
+    to_clips = every.T[pair_captions[:, 0]].masked_fill(~outside_clips, -torch.inf)
+    outside_captions = ~matching[pair_clips]
+    outside_captions[place[:, None, None], torch.arange(2)[:, None], pair_captions[:, None]] = False
+    to_captions = every[pair_clips].masked_fill(~outside_captions, -torch.inf)
+
+    triplets = [row for row, case in enumerate(cases) if len(case.clips) == 3]
+    blocks = [every[torch.tensor(clips[row])[:, None], torch.tensor(captions[row])] for row in triplets]
+    return Items(
+        pair=every[pair_clips[:, :, None], pair_captions[:, None, :]],
+        rival_clip=to_clips.amax(dim=1),
+        n_rival_clips=outside_clips.sum(dim=1),
+        rival_caption=to_captions.amax(dim=2),
+        n_rival_captions=outside_captions.sum(dim=2),
+        triplet=torch.stack(blocks) if blocks else every.new_zeros(0, 3, 3),
     )
 
 
-def chance(rule: Rule) -> Chance:
-    """Exact chance of ``rule`` for two clips and their captions, over all 24 orders of the four similarities.
+class Margins(NamedTuple):
+    """By how much each item wins F and G: its closest comparison, in cosine; positive is a hit, 0 a tie."""
 
-    Holds for independent continuous similarities, and only for 2 x 2 blocks.
+    F: Float64[Tensor, " n"]
+    G: Float64[Tensor, " n"]
 
-    >>> chance(official)
-    Chance(F=Fraction(1, 4), G=Fraction(1, 4), H=Fraction(1, 6))
+    @property
+    def H(self) -> Float64[Tensor, " n"]:
+        return torch.minimum(self.F, self.G)
+
+
+def official(items: Items) -> Margins:
+    """``F`` by clips, ``G`` by captions, over both pairs of each item."""
+    return _each_picks_its_own(items.pair)
+
+
+def single(items: Items) -> Margins:
+    """The pair p alone: ``F`` its caption among the two clips, ``G`` its clip among the two captions."""
+    s = items.pair
+    return Margins(F=s[:, 0, 0] - s[:, 1, 0], G=s[:, 0, 0] - s[:, 0, 1])
+
+
+def pool(items: Items) -> Margins:
+    """The pair p against every clip, and every caption, of the benchmark."""
+    s = items.pair
+    return Margins(
+        F=s[:, 0, 0] - torch.maximum(s[:, 1, 0], items.rival_clip),
+        G=s[:, 0, 0] - torch.maximum(s[:, 0, 1], items.rival_caption[:, 0]),
+    )
+
+
+def triplet(items: Items) -> Margins:
+    """``official`` among three, over the items that have a third pair."""
+    return _each_picks_its_own(items.triplet)
+
+
+def _each_picks_its_own(s: Float64[Tensor, "n k k"]) -> Margins:
+    own = s.diagonal(dim1=1, dim2=2)
+    others = s.masked_fill(torch.eye(s.shape[1], dtype=torch.bool), -torch.inf)
+    return Margins(F=(own - others.amax(dim=2)).amin(dim=1), G=(own - others.amax(dim=1)).amin(dim=1))
+
+
+Rule = Callable[[Items], Margins]
+RULES: dict[str, Rule] = {"official": official, "single": single, "pool": pool, "triplet": triplet}
+PROTOCOLS = tuple(RULES)
+
+
+def chance(protocol: str, items: Items) -> dict[str, float]:
+    """What ``protocol`` gives items like these when their similarities are independent and continuous.
+
+    From the rule itself: every order of the similarities is as likely. A model that cannot tell captions apart is not
+    such a model: the same caption wins for both clips, and its scores lie below.
     """
-    orders = torch.tensor(list(permutations(range(4))), dtype=torch.float64).view(-1, 2, 2)
-    outcome = rule(orders, torch.eye(2, dtype=torch.bool).expand(len(orders), 2, 2))
-    return Chance(*(Fraction(int(hits.sum()), len(orders)) for hits in (outcome.F, outcome.G, outcome.H)))
+    if protocol != "pool":
+        return {name: float(share) for name, share in _chance_of_orders(protocol).items()}
+    # s_pp is the highest of itself and its rivals: 1 / (how many there are). The item's partner is one of them.
+    clips, captions = items.n_rival_clips.double() + 2, items.n_rival_captions[:, 0].double() + 2
+    shares = {"F": 1 / clips, "G": 1 / captions, "H": 1 / (clips + captions - 1)}
+    return {name: float(share.mean()) for name, share in shares.items()}
 
 
-RULES: dict[str, Rule] = {"official": official}
-CHANCE: dict[str, Chance] = {name: chance(rule) for name, rule in RULES.items()}
+@lru_cache
+def _chance_of_orders(protocol: str) -> dict[str, Fraction]:
+    """Exact, over every order of the similarities of one item: 4! of two pairs, 9! of three."""
+    size = 3 if protocol == "triplet" else 2
+    orders = torch.tensor(list(permutations(range(size * size))), dtype=torch.float64).view(-1, size, size)
+    n = len(orders)
+    none = torch.full((n, 2), -torch.inf, dtype=torch.float64)
+    items = Items(
+        pair=orders[:, :2, :2],
+        rival_clip=none[:, 0],
+        n_rival_clips=torch.zeros(n, dtype=torch.long),
+        rival_caption=none,
+        n_rival_captions=torch.zeros(n, 2, dtype=torch.long),
+        triplet=orders if size == 3 else orders.new_zeros(0, 3, 3),
+    )
+    margins = RULES[protocol](items)
+    return {name: Fraction(int((getattr(margins, name) > 0).sum()), n) for name in NAMES}
 
 
-class CompositionalRetrieval(Metric):
-    """F, G and H over all blocks under a protocol of ``RULES``."""
+def ties(items: Items) -> tuple[int, int]:
+    """Exact equalities among the four comparisons of ``official`` in each item, and margins within 1e-6."""
+    s = items.pair
+    margins = torch.cat([(s[:, :, 0] - s[:, :, 1]).flatten(), (s[:, 0] - s[:, 1]).flatten()])
+    return int((margins == 0).sum()), int((margins.abs() <= NEAR_TIE).sum())
 
-    full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
 
-    F: Tensor
-    G: Tensor
-    H: Tensor
-    n: Tensor
-    ties: Tensor
-    near_ties: Tensor
+def judged(protocol: str, items: Items) -> dict[str, dict[str, Any]] | None:
+    """F, G and H under ``protocol`` with what they are worth; None where it has no items.
 
-    def __init__(self, protocol: str = "official", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if protocol not in RULES:
-            raise ValueError(
-                f"CompositionalRetrieval: protocol must be one of {list(RULES)}, got {protocol!r}."
-            )
-        self.protocol = protocol
-        for name in Scores._fields:
-            self.add_state(name, default=torch.tensor(0), dist_reduce_fx="sum")
+    Each: value, direction, n, chance, Wilson interval, the exact binomial p against chance on both sides, and the exact
+    label-swap p: exchange the two clips of an item; among items where one labelling alone succeeds, the right one
+    does so as often as not if the model cannot tell the clips apart, whatever it is drawn to (see docs/scores.md).
+    """
+    margins, swapped = RULES[protocol](items), RULES[protocol](items.swapped)
+    n = len(margins.F)
+    if n == 0:
+        return None
+    level = chance(protocol, items)
+    found: dict[str, dict[str, Any]] = {}
+    for name in NAMES:
+        hit, hit_swapped = getattr(margins, name) > 0, getattr(swapped, name) > 0
+        hits = int(hit.sum())
+        found[name] = {
+            "value": hits / n,
+            "direction": DIRECTIONS[protocol][name],
+            "n": n,
+            "chance": level[name],
+            "ci95": list(wilson(hits, n)),
+            "p_chance": binomial_p(hits, n, chance=level[name]),
+            "p_swap": sign_p(int((hit & ~hit_swapped).sum()), int((~hit & hit_swapped).sum())),
+        }
+    return found
 
-    def update(self, similarity: Float[Tensor, "b k l"], match: Bool[Tensor, "b k l"]) -> None:
-        """Add blocks of one shape; see the rule for what it refuses."""
-        outcome = RULES[self.protocol](similarity, match)
-        self.n += len(similarity)
-        for name, value in outcome._asdict().items():
-            setattr(self, name, getattr(self, name) + value.sum().to(self.n.device))
 
-    def compute(self) -> Scores:
-        """Scores over all blocks, on the CPU; ValueError when there were none."""
-        n = self.n.cpu()
-        if n == 0:
-            raise ValueError("CompositionalRetrieval: needs at least 1 block, got 0.")
-        return Scores(
-            F=self.F.cpu().double() / n,
-            G=self.G.cpu().double() / n,
-            H=self.H.cpu().double() / n,
-            n=n,
-            ties=self.ties.cpu(),
-            near_ties=self.near_ties.cpu(),
-        )
+def assignment(items: Items) -> dict[str, float]:
+    """How often the right labelling of an item beats the swapped one, and what hubs cost F and G of ``official``.
+
+    ``pair_assignment``: share of items with s_pp + s_rr > s_pr + s_rp, chance 1/2. With a and b the margins of F's two
+    comparisons, F asks a + b > |a - b|: the assignment against how much closer one caption is to both clips. So F's
+    share is that of assignment minus that of items lost to such a caption, and likewise for G and clips:
+
+    ``hub_captions`` = (assignment - F) / (1 - F), ``hub_clips`` = (assignment - G) / (1 - G): the shares of the missing
+    F and G that a caption, or a clip, closer to everything explains. NaN where nothing is missing.
+    """
+    s = items.pair
+    right = s[:, 0, 0] + s[:, 1, 1] > s[:, 0, 1] + s[:, 1, 0]
+    margins = official(items)
+    missing = {"hub_captions": ~(margins.F > 0), "hub_clips": ~(margins.G > 0)}
+    shares = {name: float((right & miss).sum() / miss.sum()) for name, miss in missing.items()}
+    return {"pair_assignment": float(right.double().mean()), **shares}
+
+
+def judge(embeddings: Embeddings, cases: Sequence[Case], *, protocol: str) -> Judgement:
+    """Items under every protocol; ``protocol`` fills the scores and the columns F, G, H of the items."""
+    items = read_items(embeddings, cases)
+    protocols = {name: judged(name, items) for name in RULES}
+    chosen = protocols[protocol]
+    exact, near = ties(items)
+    return Judgement(
+        scores={name: chosen[name]["value"] if chosen else None for name in NAMES},
+        protocols=protocols,
+        extra=assignment(items),
+        items=tuple(rows(items, cases, protocol=protocol)),
+        ties=exact,
+        near_ties=near,
+    )
+
+
+def rows(items: Items, cases: Sequence[Case], *, protocol: str) -> Iterator[dict[str, Any]]:
+    """The rows of items.csv: one per case, s_tc with t the caption and c the clip, then the case's own columns.
+
+    Margins are those of ``protocol``: by how much the closest comparison is won, in cosine. Empty for an item that the
+    protocol does not judge.
+    """
+    margins = iter(zip(*(side.tolist() for side in RULES[protocol](items)), strict=True))
+    for number, (case, s) in enumerate(zip(cases, items.pair.tolist(), strict=True)):
+        judges = protocol != "triplet" or len(case.clips) == 3
+        f, g = next(margins) if judges else (None, None)
+        yield {
+            "item": number,
+            **dict(zip(("caption_p", "caption_r"), case.captions, strict=False)),
+            **dict(zip(("clip_p", "clip_r"), case.clips, strict=False)),
+            **{"s_pp": s[0][0], "s_pr": s[1][0], "s_rp": s[0][1], "s_rr": s[1][1]},
+            "F": None if f is None else int(f > 0),
+            "G": None if g is None else int(g > 0),
+            "H": None if f is None or g is None else int(f > 0 and g > 0),
+            "margin_F": f,
+            "margin_G": g,
+            **case.about,
+        }

@@ -154,7 +154,9 @@ def start(jobs: Sequence[DictConfig]) -> None:
                 words = run.standing(job)
             except MISTAKES as error:
                 words = f"[red]would fail[/]: {escape(str(error))}"
-            console.print(f"[bold]{job.model.name} × {job.bench.name}[/]  {words}", highlight=False)
+            console.print(
+                f"[bold]{job.model.name} × {job.bench.name}[/]  {words}", highlight=False, soft_wrap=True
+            )
         raise SystemExit(0)
     for job in jobs:
         run.check_writable(job)

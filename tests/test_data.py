@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from clapbench import data
-from clapbench.benchmarks.base import Benchmark
-from clapbench.data import CaseBatch, ClipBatch, EncodingPlan, RowBatch, in_order, scoring_loader
+from clapbench.benchmarks.compositional import Compositional
+from clapbench.data import ClipBatch, EncodingPlan, in_order, row_loader
 from clapbench.encoders.base import Encoder
 from clapbench.schema import Case, Embeddings
 
@@ -47,7 +47,7 @@ class Letters(Encoder):
         return "".join(sorted(caption.replace(" ", "")))
 
 
-class Listed(Benchmark):
+class Listed(Compositional):
     """Cases as given; clips are written with a level of their own."""
 
     def __init__(self, root: Path, cases: list[Case]) -> None:
@@ -141,12 +141,11 @@ def cases() -> list[Case]:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 1024])
-def test_every_row_and_every_case_is_scored_once(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+def test_every_row_is_probed_once(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(data, "ROWS_AT_ONCE", at_once)
     given = embeddings()
-    batches = list(scoring_loader(given, cases()))
-    rows = [batch for batch in batches if isinstance(batch, RowBatch)]
-    assert batches[: len(rows)] == rows
+    rows = list(row_loader(given))
+    assert all(max(len(batch.audio), len(batch.text)) <= at_once for batch in rows)
     audio_index = torch.cat([batch.audio_index for batch in rows])
     text_index = torch.cat([batch.text_index for batch in rows])
     assert audio_index.tolist() == list(range(5))
@@ -154,29 +153,8 @@ def test_every_row_and_every_case_is_scored_once(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(torch.cat([batch.audio for batch in rows]).numpy(), given.audio)
     np.testing.assert_array_equal(torch.cat([batch.text for batch in rows]).numpy(), given.text)
 
-    scored = []
-    for batch in batches[len(rows) :]:
-        assert isinstance(batch, CaseBatch)
-        assert len(batch.match) <= at_once
-        for audio, text, match in zip(batch.audio, batch.text, batch.match, strict=True):
-            scored.append((ids(audio, given.audio), ids(text, given.text), match.tolist()))
-    wanted = [
-        (
-            [given.audio_id.index(clip) for clip in case.clips],
-            [given.text_id.index(caption) for caption in case.captions],
-            case.match_matrix.tolist(),
-        )
-        for case in cases()
-    ]
-    assert sorted(scored) == sorted(wanted)
-
-
-def ids(rows: Tensor, among: np.ndarray) -> list[int]:
-    """Which rows of ``among`` these are."""
-    return [int(np.flatnonzero((among == row.numpy()).all(axis=1))[0]) for row in rows]
-
 
 def test_batches_move_whole() -> None:
     device = torch.device("meta")
-    for batch in scoring_loader(embeddings(), cases()):
+    for batch in row_loader(embeddings()):
         assert all(tensor.device == device for tensor in vars(batch.to(device)).values())

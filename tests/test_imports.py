@@ -12,17 +12,18 @@ from conftest import ROOT
 
 # Modules and packages by layer, lowest first.
 LAYERS = [
-    {"schema", "console", "provenance", "certify", "files", "cards"},
-    {"downloads"},
+    {"schema", "console", "provenance", "certify", "files", "cards", "significance"},
+    {"downloads", "scores"},
     {"audio", "mel", "checkpoints", "synth"},
     {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
     {"encoders.tokens", "encoders.htsat", "encoders.outside"},
-    {"encoders", "benchmarks", "probes", "regularizers", "scores", "losses", "correlate"},
+    {"benchmarks.compositional"},
+    {"encoders", "benchmarks", "probes", "regularizers", "losses", "correlate"},
     {"cache", "training_pairs", "data"},
     {"module", "progress", "cells"},
     {"config", "tracking"},
     {"loops", "report"},
-    {"run", "fit", "fetch"},
+    {"run", "fit", "fetch", "compare"},
     {"sweep"},
 ]
 KNOWS = {  # library -> the only modules that may import it

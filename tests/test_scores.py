@@ -1,190 +1,261 @@
-"""F, G and H against a plain double loop, exact ties, chance, sums over batches and bad input."""
+"""F, G and H under the four protocols: against plain loops, by hand, with ties, and their chance by simulation."""
 
 from __future__ import annotations
 
-import doctest
-from fractions import Fraction
+import math
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from clapbench import scores
-from clapbench.scores import CHANCE, CompositionalRetrieval, chance, official, similarity_block
-
-PAIR = torch.eye(2, dtype=torch.bool)
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from clapbench.schema import Case, Embeddings
+from clapbench.scores import Items
 
 
-def by_loop(s: list[list[float]], match: list[list[bool]]) -> tuple[bool, bool]:
-    """F and G of one block, comparison by comparison."""
-    f = g = True
-    for c, row in enumerate(match):
-        for t, fits in enumerate(row):
-            if not fits:
-                continue
-            for other, other_fits in enumerate(row):
-                f &= other_fits or s[c][t] > s[c][other]
-            for other in range(len(match)):
-                g &= match[other][t] or s[c][t] > s[other][t]
-    return f, g
+def benchmark(
+    n: int, *, d: int = 6, third: int = 0, seed: int = 0, levels: int = 0
+) -> tuple[Embeddings, list[Case]]:
+    """Random unit rows of ``n`` items; ``third`` of them have a third pair; few ``levels`` make cosines tie."""
+    rng = np.random.default_rng(seed)
+    cases, clips, captions = [], [], []
+    for item in range(n):
+        k = 3 if item < third else 2
+        own_clips = tuple(f"{item}_{way}.wav" for way in "prt"[:k])
+        own_captions = tuple(f"{item} {way}" for way in "prt"[:k])
+        clips += own_clips
+        captions += own_captions
+        match = tuple(tuple(i == j for j in range(k)) for i in range(k))
+        cases.append(Case(clips=own_clips, captions=own_captions, match=match))
 
+    def rows(count: int) -> np.ndarray:
+        if levels:  # few directions, so that many cosines are bitwise equal
+            return np.eye(d, dtype=np.float32)[rng.integers(levels, size=count)]
+        x = rng.standard_normal((count, d))
+        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
-def block(*rows: list[float]) -> Tensor:
-    return torch.tensor([rows], dtype=torch.float64)
-
-
-@pytest.mark.parametrize(
-    "match",
-    [
-        PAIR,
-        torch.eye(3, dtype=torch.bool),
-        torch.tensor([[True, True, False, False], [False, False, True, True]]),
-        torch.tensor([[True, False, True], [True, True, False], [False, True, False]]),
-    ],
-    ids=["pair", "triplet", "two captions each", "shared captions"],
-)
-def test_official_is_what_a_plain_loop_says(match):
-    similarity = torch.randint(0, 4, (500, *match.shape), generator=generator(0)).double()  # full of ties
-    outcome = official(similarity, match.expand(500, *match.shape))
-    expected = [by_loop(s, match.tolist()) for s in similarity.tolist()]
-    assert outcome.F.tolist() == [f for f, _ in expected]
-    assert outcome.G.tolist() == [g for _, g in expected]
-    assert outcome.H.tolist() == [f and g for f, g in expected]
-    assert 0 < outcome.F.sum() < 500
-
-
-@pytest.mark.parametrize(
-    ("similarity", "f", "g"),
-    [
-        (block([0.9, 0.1], [0.1, 0.9]), True, True),
-        (block([0.9, 0.1], [0.3, 0.2]), False, True),  # clip r prefers caption p
-        (block([0.9, 0.3], [0.1, 0.2]), True, False),  # caption r prefers clip p
-        (block([0.1, 0.9], [0.9, 0.1]), False, False),
-    ],
-)
-def test_direction_of_f_and_g(similarity, f, g):
-    outcome = official(similarity, PAIR[None])
-    assert (outcome.F.item(), outcome.G.item(), outcome.H.item()) == (f, g, f and g)
-    assert scores.DIRECTIONS["official"]["F"] == "clip->caption"
-    assert scores.DIRECTIONS["official"]["G"] == "caption->clip"
-
-
-def test_transposing_a_block_swaps_f_and_g():
-    similarity = torch.rand(200, 3, 3, generator=generator(1), dtype=torch.float64)
-    match = torch.eye(3, dtype=torch.bool).expand(200, 3, 3)
-    there, back = official(similarity, match), official(similarity.mT, match.mT)
-    assert torch.equal(there.F, back.G)
-    assert torch.equal(there.G, back.F)
-
-
-def test_a_tie_is_a_miss_and_is_counted():
-    tied = official(block([0.5, 0.5], [0.1, 0.9]), PAIR[None])  # clip p cannot tell
-    assert (tied.F.item(), tied.G.item()) == (False, True)
-    assert (tied.ties.item(), tied.near_ties.item()) == (1, 1)
-    blind = official(block([0.5, 0.5], [0.5, 0.5]), PAIR[None])
-    assert (blind.ties.item(), blind.near_ties.item()) == (4, 4)
-
-
-def test_near_ties_include_ties_and_end_at_a_millionth():
-    near = official(block([0.5, 0.5 - 0.9e-6], [0.5, 0.5 + 1.2e-6]), PAIR[None])
-    assert near.H.item() is False  # caption p has equal clips
-    assert (near.ties.item(), near.near_ties.item()) == (1, 2)
-
-
-@pytest.mark.parametrize("d", [1, 3, 7, 64, 513, 768])
-def test_equal_rows_tie_bitwise_wherever_they_stand(d):
-    for seed in range(20):
-        rows = generator(seed)
-        audio = torch.nn.functional.normalize(torch.randn(6, 5, d, generator=rows), dim=-1)
-        text = torch.nn.functional.normalize(torch.randn(6, 4, d, generator=rows), dim=-1)
-        text[:, 3] = text[:, 0]
-        audio[:, 4] = audio[:, 1]
-        similarity = similarity_block(audio, text)
-        assert torch.equal(similarity[:, :, 3], similarity[:, :, 0])
-        assert torch.equal(similarity[:, 4], similarity[:, 1])
-        alone = similarity_block(audio[5:, 4:], text[5:, 3:])
-        assert alone.item() == similarity[5, 1, 0].item()
-        assert similarity.numpy() == pytest.approx((audio.double() @ text.double().mT).numpy(), abs=1e-14)
-
-
-def test_a_model_deaf_to_order_scores_nothing():
-    row = torch.nn.functional.normalize(torch.randn(10, 1, 96, generator=generator(2)), dim=-1)
-    audio = torch.nn.functional.normalize(torch.randn(10, 2, 96, generator=generator(3)), dim=-1)
-    outcome = official(similarity_block(audio, row.expand(10, 2, 96)), PAIR.expand(10, 2, 2))
-    assert not outcome.F.any()
-    assert outcome.ties.tolist() == [2] * 10
-
-
-def test_chance_is_derived_and_agrees_with_simulation():
-    assert CHANCE["official"] == (Fraction(1, 4), Fraction(1, 4), Fraction(1, 6))
-    assert chance(official) == CHANCE["official"]
-    n = 100_000
-    outcome = official(
-        torch.randn(n, 2, 2, generator=generator(4), dtype=torch.float64), PAIR.expand(n, 2, 2)
+    embeddings = Embeddings(
+        audio=rows(len(clips)), audio_id=tuple(clips), text=rows(len(captions)), text_id=tuple(captions)
     )
-    for hits, expected in zip(outcome[:3], CHANCE["official"], strict=True):
-        assert hits.double().mean().item() == pytest.approx(float(expected), abs=0.006)  # 4 standard errors
+    return embeddings, cases
 
 
-def test_batches_add_up():
-    similarity = torch.randint(0, 5, (50, 2, 2), generator=generator(5)).double()
-    match = PAIR.expand(50, 2, 2)
-    whole = official(similarity, match)
-    metric = CompositionalRetrieval()
-    for part in (slice(30, 50), slice(0, 29), slice(29, 30)):
-        metric.update(similarity[part], match[part])
-    got = metric.compute()
-    assert tuple(hits.double().mean() for hits in whole[:3]) == (got.F, got.G, got.H)
-    assert (got.n, got.ties, got.near_ties) == (50, whole.ties.sum(), whole.near_ties.sum())
-    metric.reset()
-    metric.update(block([0.9, 0.1], [0.1, 0.9]), PAIR[None])
-    assert [value.item() for value in metric.compute()] == [1, 1, 1, 1, 0, 0]
+def by_loop(embeddings: Embeddings, cases: list[Case]) -> dict[str, dict[str, float]]:
+    """F, G and H by the definitions, item by item; ``s(t, c)`` is the cosine of caption t and clip c."""
+    clip = dict(zip(embeddings.audio_id, embeddings.audio.astype(np.float64), strict=True))
+    caption = dict(zip(embeddings.text_id, embeddings.text.astype(np.float64), strict=True))
+
+    def s(t: str, c: str) -> float:
+        return sum(x * y for x, y in zip(clip[c].tolist(), caption[t].tolist(), strict=True))
+
+    matching = {(t, c) for case in cases for i, c in enumerate(case.clips) for t in [case.captions[i]]}
+    hits: dict[str, list[tuple[bool, bool]]] = {name: [] for name in scores.RULES}
+    for case in cases:
+        (p, r), (tp, tr) = case.clips[:2], case.captions[:2]
+        hits["official"].append(
+            (s(tp, p) > s(tr, p) and s(tr, r) > s(tp, r), s(tp, p) > s(tp, r) and s(tr, r) > s(tr, p))
+        )
+        hits["single"].append((s(tp, p) > s(tp, r), s(tp, p) > s(tr, p)))
+        clips = [c for c in clip if c != p and (tp, c) not in matching]
+        captions = [t for t in caption if t != tp and (t, p) not in matching]
+        hits["pool"].append(
+            (all(s(tp, p) > s(tp, c) for c in clips), all(s(tp, p) > s(t, p) for t in captions))
+        )
+        if len(case.clips) == 3:
+            own = list(zip(case.clips, case.captions, strict=True))
+            f = all(s(t, c) > s(other, c) for c, t in own for other in case.captions if other != t)
+            g = all(s(t, c) > s(t, other) for c, t in own for other in case.clips if other != c)
+            hits["triplet"].append((f, g))
+    return {
+        name: {
+            "F": sum(f for f, _ in found) / len(found),
+            "G": sum(g for _, g in found) / len(found),
+            "H": sum(f and g for f, g in found) / len(found),
+        }
+        for name, found in hits.items()
+        if found
+    }
 
 
-def test_blocks_of_different_shapes_share_one_metric():
-    metric = CompositionalRetrieval()
-    metric.update(block([0.9, 0.1], [0.1, 0.9]), PAIR[None])
-    metric.update(-torch.eye(3, dtype=torch.float64)[None], torch.eye(3, dtype=torch.bool)[None])
-    assert metric.compute().H.item() == 0.5
+@pytest.mark.parametrize(("levels", "seed"), [(0, 0), (0, 1), (3, 2), (5, 3)])
+def test_every_protocol_is_a_plain_loop_over_its_definition(levels: int, seed: int) -> None:
+    embeddings, cases = benchmark(60, third=25, seed=seed, levels=levels)
+    judgement = scores.judge(embeddings, cases, protocol="official")
+    expected = by_loop(embeddings, cases)
+    for protocol, values in expected.items():
+        found = {name: judgement.protocols[protocol][name]["value"] for name in scores.NAMES}
+        assert found == values, protocol
+    assert judgement.scores == expected["official"]
+    assert (judgement.ties > 0) == bool(levels)
 
 
-def test_two_processes_add_up():
-    metric = CompositionalRetrieval()
-    metric.distributed_available_fn = lambda: True
-    metric.dist_sync_fn = lambda state, group: [state, state]
-    metric.update(block([0.9, 0.1], [0.3, 0.2]), PAIR[None])
-    got = metric.compute()
-    assert (got.F.item(), got.G.item(), got.n.item()) == (0, 1, 2)
+@pytest.mark.parametrize("protocol", scores.PROTOCOLS)
+def test_the_protocol_chooses_the_scores_and_the_items(protocol: str) -> None:
+    embeddings, cases = benchmark(30, third=10)
+    judgement = scores.judge(embeddings, cases, protocol=protocol)
+    assert judgement.scores == by_loop(embeddings, cases)[protocol]
+    rows = [row for row in judgement.items if row["F"] is not None]
+    assert len(judgement.items) == 30
+    assert len(rows) == (10 if protocol == "triplet" else 30)
+    for name in scores.NAMES:
+        assert sum(row[name] for row in rows) / len(rows) == judgement.scores[name]
+    assert all((row["margin_F"] > 0) == row["F"] for row in rows)
 
 
-@pytest.mark.parametrize(
-    ("similarity", "match", "message"),
-    [
-        (torch.zeros(1, 2, 2), PAIR[None], "official: needs float64 similarities"),
-        (block([0.1, torch.nan], [0.1, 0.2]), PAIR[None], "block 0 has one that is not"),
-        (block([0.1, 0.2]), torch.tensor([[[True, True]]]), "block 0, clip 0 has no mismatch"),
-        (block([0.1, 0.2]), torch.tensor([[[False, False]]]), "block 0, clip 0 has no match"),
-        (block([0.1, 0.2]), torch.tensor([[[True, False]]]), "caption 1 has no match"),
-    ],
-)
-def test_bad_blocks_are_refused(similarity, match, message):
-    with pytest.raises(ValueError, match=message):
-        CompositionalRetrieval().update(similarity, match)
+def test_a_protocol_without_items_is_none() -> None:
+    embeddings, cases = benchmark(10)
+    judgement = scores.judge(embeddings, cases, protocol="triplet")
+    assert judgement.protocols["triplet"] is None
+    assert judgement.scores == {"F": None, "G": None, "H": None}
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_no_blocks_and_unknown_protocols_are_refused():
-    with pytest.raises(ValueError, match="needs at least 1 block, got 0"):
-        CompositionalRetrieval().compute()
-    with pytest.raises(ValueError, match=r"protocol must be one of \['official'\], got 'best'"):
-        CompositionalRetrieval(protocol="best")
+def test_items_carry_their_similarities_and_their_own_columns() -> None:
+    embeddings = Embeddings(
+        audio=np.eye(2, dtype=np.float32),
+        audio_id=("p.wav", "r.wav"),
+        text=np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32),
+        text_id=("P", "R"),
+    )
+    case = Case(
+        clips=("p.wav", "r.wav"),
+        captions=("P", "R"),
+        match=((True, False), (False, True)),
+        about={"axis": "order"},
+    )
+    (row,) = scores.judge(embeddings, [case], protocol="official").items
+    # s_tc: caption t, clip c
+    assert row["s_pp"] == pytest.approx(0.6)
+    assert row["s_pr"] == pytest.approx(0.8)
+    assert row["s_rp"] == 1.0
+    assert row["s_rr"] == 0.0
+    assert (row["F"], row["G"], row["H"]) == (0, 0, 0)
+    assert row["margin_F"] == pytest.approx(min(0.6 - 1.0, 0.0 - 0.8))
+    assert row["margin_G"] == pytest.approx(min(0.6 - 0.8, 0.0 - 1.0))
+    assert row["axis"] == "order"
+    assert list(row)[:5] == ["item", "caption_p", "caption_r", "clip_p", "clip_r"]
 
 
-def test_examples_in_docstrings_are_right():
-    result = doctest.testmod(scores)
-    assert result.attempted > 0
-    assert result.failed == 0
+def independent(n: int, *, clips: int, captions: int, seed: int = 0) -> Items:
+    """``n`` items with independent similarities in a pool of so many clips and captions."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=rng, dtype=torch.float64)
+
+    return Items(
+        pair=draw(n, 2, 2),
+        rival_clip=draw(n, clips - 2).amax(dim=1),
+        n_rival_clips=torch.full((n,), clips - 2),
+        rival_caption=draw(n, 2, captions - 2).amax(dim=2),
+        n_rival_captions=torch.full((n, 2), captions - 2),
+        triplet=draw(n, 3, 3),
+    )
+
+
+@pytest.mark.parametrize("protocol", scores.PROTOCOLS)
+def test_chance_agrees_with_a_simulation(protocol: str) -> None:
+    n = 100_000
+    items = independent(n, clips=9, captions=7)
+    margins, level = scores.RULES[protocol](items), scores.chance(protocol, items)
+    for name in scores.NAMES:
+        share, expected = float((getattr(margins, name) > 0).double().mean()), level[name]
+        assert abs(share - expected) < 4 * math.sqrt(expected * (1 - expected) / n), name
+
+
+def test_chance_has_the_known_values() -> None:
+    items = independent(5, clips=9, captions=7)
+    assert scores.chance("official", items) == pytest.approx({"F": 1 / 4, "G": 1 / 4, "H": 1 / 6})
+    assert scores.chance("single", items) == pytest.approx({"F": 1 / 2, "G": 1 / 2, "H": 1 / 3})
+    assert scores.chance("pool", items) == pytest.approx({"F": 1 / 9, "G": 1 / 7, "H": 1 / 15})
+    triplet = scores.chance("triplet", items)
+    assert triplet["F"] == triplet["G"] == pytest.approx(1 / 27)
+    assert 1 / 27**2 < triplet["H"] < 1 / 27
+
+
+def test_a_model_deaf_to_captions_sits_below_chance_and_the_swap_test_is_not_fooled() -> None:
+    """Both captions of an item are alike, so one wins for both clips: F is near 0 and yet no label is preferred."""
+    rng = torch.Generator().manual_seed(0)
+    n = 400
+    caption_hub = torch.randn(n, 1, 2, generator=rng, dtype=torch.float64)
+    pair = caption_hub + 0.01 * torch.randn(n, 2, 2, generator=rng, dtype=torch.float64)
+    items = independent(n, clips=3, captions=3)._replace(pair=pair)
+    found = scores.judged("official", items)
+    assert found is not None
+    assert found["F"]["value"] < 0.05
+    assert found["F"]["p_chance"] < 1e-6
+    assert found["F"]["p_swap"] > 0.05
+    assert found["H"]["p_swap"] > 0.05
+
+
+def test_the_swap_test_sees_a_model_that_tells_clips_apart() -> None:
+    items = independent(200, clips=3, captions=3)
+    better = items._replace(pair=items.pair + 0.3 * torch.eye(2, dtype=torch.float64))
+    found = scores.judged("official", better)
+    assert found is not None
+    assert found["H"]["p_swap"] < 1e-6
+    wrong = scores.judged("official", better.swapped)
+    assert wrong is not None
+    assert wrong["H"]["value"] < found["H"]["value"]
+    assert wrong["H"]["p_swap"] == found["H"]["p_swap"]
+
+
+def test_swapping_twice_is_nothing() -> None:
+    items = independent(5, clips=4, captions=4)
+    for one, other in zip(items, items.swapped.swapped, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_assignment_and_hubs_by_hand() -> None:
+    pair = torch.tensor(
+        [
+            [[0.9, 0.1], [0.2, 0.8]],  # right for all
+            [
+                [0.9, 0.5],
+                [0.8, 0.6],
+            ],  # caption p is closer to both clips: F lost to it, assignment right; G right
+            [[0.1, 0.9], [0.8, 0.2]],  # wrong for all
+        ],
+        dtype=torch.float64,
+    )
+    items = independent(3, clips=3, captions=3)._replace(pair=pair)
+    found = scores.assignment(items)
+    assert found["pair_assignment"] == pytest.approx(2 / 3)
+    assert found["hub_captions"] == pytest.approx(1 / 2)  # of the two items without F, one
+    assert found["hub_clips"] == 0.0  # of the one item without G, none
+    f = float((scores.official(items).F > 0).double().mean())
+    assert found["hub_captions"] == pytest.approx((2 / 3 - f) / (1 - f))
+
+
+def test_a_caption_that_describes_two_clips_is_no_rival_in_the_pool() -> None:
+    embeddings = Embeddings(
+        audio=np.eye(4, dtype=np.float32)[[0, 1, 0, 2]],  # clips a and c are the same sound
+        audio_id=("a", "b", "c", "d"),
+        text=np.eye(4, dtype=np.float32)[[0, 1, 2]],
+        text_id=("A", "B", "D"),
+    )
+    match = ((True, False), (False, True))
+    cases = [
+        Case(clips=("a", "b"), captions=("A", "B"), match=match),
+        Case(clips=("c", "d"), captions=("A", "D"), match=match),
+    ]
+    judgement = scores.judge(embeddings, cases, protocol="pool")
+    assert judgement.scores["F"] == 1.0  # c ties with a for caption A, and matches it
+    assert scores.chance("pool", scores.read_items(embeddings, cases))["F"] == pytest.approx(1 / 3)
+
+
+def test_equal_rows_tie_wherever_they_stand() -> None:
+    generator = torch.Generator().manual_seed(0)
+    row = torch.nn.functional.normalize(torch.randn(1, 300, generator=generator), dim=1)
+    clips = torch.nn.functional.normalize(torch.randn(5, 300, generator=generator), dim=1)
+    for count in (2, 7, 64):
+        found = scores.similarities(clips, row.expand(count, -1).clone())
+        assert (found == found[:, :1]).all()
+
+
+def test_ties_are_counted_and_miss() -> None:
+    pair = torch.tensor([[[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5 - 1e-8], [0.1, 0.9]]], dtype=torch.float64)
+    items = independent(2, clips=3, captions=3)._replace(pair=pair)
+    assert scores.ties(items) == (4, 5)
+    found = scores.judged("official", items)
+    assert found is not None
+    assert found["F"]["value"] == 0.5

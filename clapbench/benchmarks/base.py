@@ -1,50 +1,52 @@
-"""What every benchmark is: cases of clip ids against captions, clips on disk, and a fingerprint of both.
-
-Benchmarks in the CompA file format share one reader: a CSV with the columns ``pair_caption``,
-``reversed_pair_caption``, ``pair_file`` and ``reversed_pair_file``, paths relative to a folder. Each row is a
-case of two clips and two captions that match along the diagonal; further columns go to ``Case.about``.
-
-Source of the format: Ghosh et al. 2024 (CompA: Addressing the Gap in Compositional Reasoning in
-Audio-Language Models), CompA-order and CompA-attribute.
-"""
+"""What every benchmark is: cases of clips against captions, clips on disk, a fingerprint, a judgement of rows."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from csv import Error as FormatError
+from csv import reader
+from itertools import count, zip_longest
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import pandas as pd
+from clapbench.schema import Case, Embeddings, Judgement
 
-from clapbench.schema import Case
-
-CAPTIONS = ("pair_caption", "reversed_pair_caption")
-FILES = ("pair_file", "reversed_pair_file")
-PROTOCOLS = ("official",)
-DIAGONAL = ((True, False), (False, True))
+log = logging.getLogger(__name__)
 
 
 class Benchmark(ABC):
     """Cases to score and the clips to encode for them.
 
-    A subclass gives ``read_cases``; ``root`` is the folder that clip ids are relative to.
+    A subclass gives ``read_cases`` and ``judge``; ``root`` is the folder that clip ids are relative to, known once
+    ``cases`` has been called. With ``allow_missing`` a case whose clips are not all on disk is left out and counted in
+    ``dropped``, else it is an error.
     """
 
-    def __init__(self, *, name: str, root: str | Path, protocol: str) -> None:
-        if protocol not in PROTOCOLS:
+    protocols: tuple[str, ...] = ("official",)  # that ``protocol`` may choose from
+
+    def __init__(self, *, name: str, root: str | Path, protocol: str, allow_missing: bool = False) -> None:
+        if protocol not in self.protocols:
             raise ValueError(
-                f"bench {name!r}: needed a protocol out of {', '.join(PROTOCOLS)}; got {protocol!r}. "
+                f"bench {name!r}: needed a protocol out of {', '.join(self.protocols)}; got {protocol!r}. "
                 f"Set bench.protocol."
             )
         self.name = name
         self.root = Path(root)
         self.protocol = protocol
+        self.allow_missing = allow_missing
+        self.dropped = 0  # cases without clips, known after `cases`
         self._cases: list[Case] | None = None
 
     @abstractmethod
     def read_cases(self) -> list[Case]:
         """The cases, before anybody has looked whether their clips exist."""
+
+    @abstractmethod
+    def judge(self, embeddings: Embeddings) -> Judgement:
+        """What rows of these clips and captions are worth. Pure: the same rows, the same judgement."""
 
     def preparation(self) -> str | None:
         """What has to be made before there are clips to read, in words; None when nothing has."""
@@ -57,9 +59,7 @@ class Benchmark(ABC):
     def cases(self) -> list[Case]:
         """The cases in the benchmark's order. Raises ``FileNotFoundError`` when clips are missing."""
         if self._cases is None:
-            cases = self.read_cases()
-            self.check_clips(cases)
-            self._cases = cases
+            self._cases = self.with_clips(self.read_cases())
         return list(self._cases)
 
     @property
@@ -77,16 +77,33 @@ class Benchmark(ABC):
     def audio_path(self, clip_id: str) -> Path:
         return self.root / clip_id
 
-    def check_clips(self, cases: list[Case]) -> None:
-        """Refuse cases whose clips are not all on disk."""
+    def where(self, clip_id: str) -> str:
+        """Who names the clip, as errors about its file begin."""
+        return f"bench {self.name!r}"
+
+    def with_clips(self, cases: list[Case]) -> list[Case]:
+        """The cases whose clips are all on disk; others are an error unless ``allow_missing``."""
         clips = dict.fromkeys(clip for case in cases for clip in case.clips)
         missing = [clip for clip in clips if not self.audio_path(clip).is_file()]
-        if missing:
+        if not missing:
+            return cases
+        gone = set(missing)
+        whole = [case for case in cases if gone.isdisjoint(case.clips)]
+        if not self.allow_missing or not whole:
             raise FileNotFoundError(
                 f"bench {self.name!r}: {len(missing)} of {len(clips)} clips are missing under {self.root} "
-                f"(first: {missing[0]}). Set bench.root=PATH, or run bench=synth_order to try the pipeline "
-                f"without a download."
+                f"(first: {missing[0]}). Set bench.root=PATH, bench.allow_missing=true to leave out their items, "
+                f"or run bench=synth_order to try the pipeline without a download."
             )
+        self.dropped = len(cases) - len(whole)
+        log.warning(
+            "bench %r: %d of %d items left out, their clips are missing (first: %s).",
+            self.name,
+            self.dropped,
+            len(cases),
+            missing[0],
+        )
+        return whole
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over each distinct clip's id and bytes, and every case's ids, captions and match."""
@@ -99,48 +116,51 @@ class Benchmark(ABC):
         return digest.hexdigest()
 
 
-def read_pairs(csv: Path, *, name: str) -> list[Case]:
-    """The cases of a CSV in the CompA format. ``ValueError`` names the benchmark, the file and the row."""
+def read_table(csv: Path, *, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV with at least these columns, cells as text; a repeated column gets ``.1``, as in pandas.
+
+    Byte-order marks, any line ends and empty lines are read; a row that is too short ends in empty cells. Raises
+    ``FileNotFoundError``, and ``ValueError`` that names the benchmark, the file and, where there is one, the row.
+    """
     if not csv.is_file():
         raise FileNotFoundError(f"bench {name!r}: needed a CSV, found no file {csv}. Set bench.csv=PATH.")
     try:
-        table = pd.read_csv(csv, dtype=str, keep_default_na=False, encoding="utf-8-sig").fillna("")
-    except ValueError as error:  # malformed, empty, or not UTF-8
+        with csv.open(encoding="utf-8-sig", newline="") as file:
+            header, *lines = [line for line in reader(file, strict=True) if line] or [[]]
+        if not header:
+            raise FormatError("it is empty")
+    except (UnicodeDecodeError, FormatError) as error:
         raise ValueError(f"bench {name!r}: {csv} is not a CSV in UTF-8: {error}. Mend the file.") from error
-    absent = [column for column in (*CAPTIONS, *FILES) if column not in table.columns]
+    names = column_names(header)
+    absent = [column for column in columns if column not in names]
     if absent:
         raise ValueError(
-            f"bench {name!r}: {csv} needs the columns {', '.join((*CAPTIONS, *FILES))}; it lacks "
-            f"{', '.join(absent)} and has {', '.join(map(str, table.columns))}. Rename its columns."
+            f"bench {name!r}: {csv} needs the columns {', '.join(columns)}; it lacks {', '.join(absent)} and has "
+            f"{', '.join(names)}. Rename its columns."
         )
-    if len(table) == 0:
+    if not lines:
         raise ValueError(f"bench {name!r}: {csv} has a header but 0 rows. Add one row per item.")
-    if not isinstance(table.index, pd.RangeIndex):
-        raise ValueError(
-            f"bench {name!r}: the rows of {csv} have more fields than its header. Quote captions with commas."
-        )
-    rows = table.to_dict(orient="records")
-    return [
-        pair_case(
-            {str(column): str(value) for column, value in row.items()},
-            who=f"bench {name!r}: {csv} row {number}",
-        )
-        for number, row in enumerate(rows, start=1)
-    ]
+    for number, line in enumerate(lines, start=1):
+        if len(line) > len(names):
+            raise ValueError(
+                f"bench {name!r}: {csv} row {number} has more fields than its header: {len(line)}, not {len(names)}. "
+                f"Quote captions with commas."
+            )
+    return [dict(zip_longest(names, line, fillvalue="")) for line in lines]
 
 
-def pair_case(row: dict[str, str], *, who: str) -> Case:
-    """One row of the CompA format as a case: clips (p, r), captions (p, r), match the identity."""
-    for column in CAPTIONS:
-        if not row[column].strip():
-            raise ValueError(f"{who}: needed a caption, {column} is empty. Fill it, or take the row out.")
-    captions = (row[CAPTIONS[0]], row[CAPTIONS[1]])
-    clips = (clip_id(row[FILES[0]], who=who), clip_id(row[FILES[1]], who=who))
-    for what, (pair, swapped) in (("captions", captions), ("clips", clips)):
-        if pair == swapped:
-            raise ValueError(f"{who}: needed two different {what}, got {pair!r} twice. Take the row out.")
-    about = {column: value for column, value in row.items() if column not in (*CAPTIONS, *FILES)}
-    return Case(clips=clips, captions=captions, match=DIAGONAL, about=about)
+def column_names(header: Sequence[str]) -> list[str]:
+    """The columns of a CSV's first line, different from each other.
+
+    >>> column_names(["file", " caption", "file", ""])
+    ['file', 'caption', 'file.1', 'Unnamed: 3']
+    """
+    names: list[str] = []
+    for place, given in enumerate(header):
+        name = given.strip() or f"Unnamed: {place}"
+        again = (f"{name}.{number}" for number in count(1))
+        names.append(name if name not in names else next(other for other in again if other not in names))
+    return names
 
 
 def clip_id(path: str, *, who: str) -> str:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clapbench.benchmarks.base import Benchmark, read_pairs
+from clapbench.benchmarks.compositional import Compositional, read_pairs
 from clapbench.schema import Case
 
 
-class PairsBenchmark(Benchmark):
+class PairsBenchmark(Compositional):
     """Pairs of clips and captions from a CSV; clip paths are relative to ``root``."""
 
-    def __init__(self, *, name: str, csv: str | Path, root: str | Path, protocol: str = "official") -> None:
-        super().__init__(name=name, root=root, protocol=protocol)
-        self.csv = Path(csv)
+    def __init__(
+        self,
+        *,
+        name: str,
+        csv: str | Path,
+        root: str | Path,
+        protocol: str = "official",
+        allow_missing: bool = False,
+    ) -> None:
+        super().__init__(
+            name=name, root=Path(root).expanduser(), protocol=protocol, allow_missing=allow_missing
+        )
+        self.csv = Path(csv).expanduser()
 
     def read_cases(self) -> list[Case]:
         return read_pairs(self.csv, name=self.name)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from clapbench.benchmarks.base import CAPTIONS, FILES, Benchmark, read_pairs
+from clapbench.benchmarks.compositional import CAPTIONS, FILES, Compositional, read_pairs
 from clapbench.schema import Case
 from clapbench.synth.events import ATTRIBUTES, SAMPLE_RATE
 from clapbench.synth.scenes import Scene, attribute_item, mix, order_item
@@ -27,7 +27,7 @@ RECIPE = 1  # raise it when the same (kind, seed, item) gives other sounds or ca
 log = logging.getLogger(__name__)
 
 
-class SyntheticBenchmark(Benchmark):
+class SyntheticBenchmark(Compositional):
     """``n`` held-out items of one kind, rendered below ``root`` at the first ``cases()``."""
 
     def __init__(
@@ -39,6 +39,7 @@ class SyntheticBenchmark(Benchmark):
         seed: int,
         root: str | Path,
         protocol: str = "official",
+        allow_missing: bool = False,
     ) -> None:
         if kind not in ("order", "attribute"):
             raise ValueError(f"bench {name!r}: needed kind order or attribute, got {kind!r}. Set bench.kind.")
@@ -47,7 +48,8 @@ class SyntheticBenchmark(Benchmark):
             raise ValueError(f"bench {name!r}: needed {needed} of items, got n={n}. Set bench.n.")
         if seed < 0:
             raise ValueError(f"bench {name!r}: needed a seed of 0 or more, got {seed}. Set bench.seed.")
-        super().__init__(name=name, root=Path(root) / f"{kind}-n{n}-seed{seed}-v{RECIPE}", protocol=protocol)
+        folder = Path(root) / f"{kind}-n{n}-seed{seed}-v{RECIPE}"
+        super().__init__(name=name, root=folder, protocol=protocol, allow_missing=allow_missing)
         self.kind, self.n, self.seed = kind, n, seed
 
     def preparation(self) -> str | None:

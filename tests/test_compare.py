@@ -1,0 +1,127 @@
+"""Single items on disk, and two models on the same items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Command, Compose
+from fixtures import pairs_folder
+from scipy.stats import binomtest
+from test_scores import by_loop
+
+from clapbench import cache, cells, compare, run
+from clapbench.benchmarks.pairs import PairsBenchmark
+from clapbench.schema import Cell, Embeddings
+
+
+@pytest.fixture
+def small(composed: Compose, tmp_path: Path):
+    common = ("bench.n=40", "logger=none", "trainer=cpu", f"outputs={tmp_path}", "probes=[gap_l2]")
+    return lambda *overrides: composed("evaluate", *common, *overrides)
+
+
+def cell_of(tmp_path: Path, model: str) -> Path:
+    return tmp_path / "default" / model / "synth_order" / "cell.json"
+
+
+def test_items_hold_what_the_scores_count(small, tmp_path: Path) -> None:
+    cell = run.evaluate(small())
+    table = pd.read_csv(cell_of(tmp_path, "mini").with_name("items.csv"))
+    columns = ["item", "caption_p", "caption_r", "clip_p", "clip_r", "s_pp", "s_pr", "s_rp", "s_rr"]
+    columns += ["F", "G", "H", "margin_F", "margin_G"]
+    assert list(table.columns)[:14] == columns
+    assert "template" in table.columns
+    assert len(table) == 40
+    for name in ("F", "G", "H"):
+        assert table[name].mean() == pytest.approx(cell.scores[name])
+    f = (table.s_pp > table.s_rp) & (table.s_rr > table.s_pr)  # s_tc: each clip picks its caption
+    assert (f == table["F"].astype(bool)).all()
+    assert ((table.margin_F > 0) == table["F"].astype(bool)).all()
+    by_template = table.groupby("template")["H"].mean()
+    assert len(by_template) > 1
+
+
+def test_attribute_items_name_their_attribute(small, tmp_path: Path) -> None:
+    run.evaluate(small("bench=synth_attribute"))
+    table = pd.read_csv(tmp_path / "default" / "mini" / "synth_attribute" / "items.csv")
+    assert table.groupby("attribute")["H"].count().eq(8).all()
+
+
+@pytest.mark.parametrize("protocol", ["official", "single", "pool"])
+def test_given_embeddings_through_the_command_line_equal_a_plain_loop(
+    protocol: str, command: Command, tmp_path: Path
+) -> None:
+    chosen = pairs_folder(tmp_path)
+    cases = PairsBenchmark(name="x", csv=tmp_path / "items.csv", root=tmp_path).cases()
+    rng = np.random.default_rng(3)
+    clips = [clip for case in cases for clip in case.clips]
+    captions = [caption for case in cases for caption in case.captions]
+    rows = Embeddings(  # few directions: many ties
+        audio=np.eye(4, dtype=np.float32)[rng.integers(2, size=len(clips))],
+        audio_id=tuple(clips),
+        text=np.eye(4, dtype=np.float32)[rng.integers(2, size=len(captions))],
+        text_id=tuple(captions),
+    )
+    cache.save(tmp_path / "rows.npz", rows)
+    done = command(
+        "evaluate.py",
+        "model=precomputed",
+        f"model.file={tmp_path / 'rows.npz'}",
+        "bench=pairs",
+        *chosen,
+        f"bench.protocol={protocol}",
+        "logger=none",
+        "probes=[gap_l2]",
+    )
+    assert done.returncode == 0, done.stderr
+    cell = Cell.read(tmp_path / "outputs/default/precomputed/pairs/cell.json")
+    assert cell.scores == by_loop(rows, cases)[protocol]
+    assert cell.ties > 0
+    assert set(cell.protocols) == {"official", "single", "pool", "triplet"}
+
+
+def test_two_models_differ_by_their_single_items(
+    small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for model in ("mini", "mini_negatives"):
+        run.evaluate(small(f"model={model}"))
+    a, b = (cell_of(tmp_path, model) for model in ("mini_negatives", "mini"))
+    found = compare.compare(a, b)
+    tables = [pd.read_csv(path.with_name("items.csv")) for path in (a, b)]
+    only_a = int(((tables[0].H == 1) & (tables[1].H == 0)).sum())
+    only_b = int(((tables[0].H == 0) & (tables[1].H == 1)).sum())
+    assert (found["H"].a_only, found["H"].b_only) == (only_a, only_b)
+    assert found["H"].p == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
+    assert found["H"].value == pytest.approx(Cell.read(a).scores["H"] - Cell.read(b).scores["H"])
+    assert found["H"].ci95.low <= found["H"].value <= found["H"].ci95.high
+    assert compare.main([str(a), str(b)]) == 0
+    assert "McNemar" in capsys.readouterr().out
+
+
+def test_other_items_or_another_protocol_are_refused(
+    small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.evaluate(small())
+    first = cell_of(tmp_path, "mini")
+    run.evaluate(small("bench.seed=7", "model.name=other"))
+    assert compare.main([str(first), str(cell_of(tmp_path, "other"))]) == 1
+    assert "needed the same items" in capsys.readouterr().err
+    run.evaluate(small("bench.protocol=pool", "model.name=third"))
+    assert compare.main([str(first), str(cell_of(tmp_path, "third"))]) == 1
+    assert "needed one protocol" in capsys.readouterr().err
+    first.with_name("items.csv").unlink()
+    assert compare.main([str(first), str(first)]) == 1
+    assert "force=true" in capsys.readouterr().err
+
+
+def test_the_table_of_cells_has_every_protocol_and_what_h_is_worth(small, tmp_path: Path) -> None:
+    cell = run.evaluate(small())
+    (row,) = cells.load(tmp_path / "default").to_dict(orient="records")
+    for protocol in ("official", "single", "pool"):
+        assert row[f"{protocol}_H"] == cell.protocols[protocol]["H"]["value"]
+    assert row["H_low"] < row["H"] <= row["H_high"]
+    assert row["H_chance"] == pytest.approx(1 / 6)
+    assert row["pair_assignment"] == cell.extra["pair_assignment"]
