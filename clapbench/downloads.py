@@ -127,11 +127,12 @@ class Source:
         return self.uri.partition("#")[0]
 
 
-def fetch(source: str, *, who: str) -> Path:
+def fetch(source: str, *, who: str, key: str = "model.checkpoint") -> Path:
     """The file of ``source`` on this machine, downloaded if it has to be and may be.
 
     Raises `NotHereError` when it may not, `DownloadError` when the host does not give it, and ``ValueError`` with both
-    hashes when what came is not the known file, which is then removed. A transfer that was cut off is resumed.
+    hashes when what came is not the known file, which is then removed. A transfer that was cut off is resumed. Errors
+    name ``key`` as what takes a path instead.
     """
     wanted = Source.parse(source)
     if wanted.scheme == "package":
@@ -144,9 +145,10 @@ def fetch(source: str, *, who: str) -> Path:
     path = find_local(source)
     if path is None:
         if not current().allowed:
-            raise _not_here(wanted.file, origin=wanted.origin, key="model.checkpoint", who=who)
-        path = _from_hub(wanted, who=who) if wanted.scheme == "hf" else _from_host(wanted, who=who)
-    verify(path, source=wanted, who=who)
+            raise _not_here(wanted.file, origin=wanted.origin, key=key, who=who)
+        get = _from_hub if wanted.scheme == "hf" else _from_host
+        path = get(wanted, who=who, key=key)
+    verify(path, source=wanted, who=who, key=key)
     return path
 
 
@@ -233,7 +235,7 @@ def cache_folder() -> Path:
     return Path(stated).expanduser() if stated else user_cache_path("clapbench")
 
 
-def verify(path: Path, *, source: Source, who: str) -> None:
+def verify(path: Path, *, source: Source, who: str, key: str = "model.checkpoint") -> None:
     """Holds ``path`` to its known SHA-256, or to the one recorded at its first use.
 
     A downloaded file that is not the known one is removed, so that nobody takes it for the file later.
@@ -245,7 +247,7 @@ def verify(path: Path, *, source: Source, who: str) -> None:
                 place.unlink(missing_ok=True)
             raise ValueError(
                 f"{who}: {source.origin} gave a file with SHA-256 {found}, needed {source.sha256}. It was removed and "
-                f"nothing was loaded. Try again, or set model.checkpoint=PATH to a file that you trust."
+                f"nothing was loaded. Try again, or set {key}=PATH to a file that you trust."
             )
         return
     record, before = record_of(source), recorded(source)
@@ -258,7 +260,7 @@ def verify(path: Path, *, source: Source, who: str) -> None:
     elif before != found:
         raise ValueError(
             f"{who}: {path} has SHA-256 {found}, at its first use it had {before}. Delete it to fetch it again, "
-            f"delete {record} to trust it from now on, or set model.checkpoint={path} to use it this once."
+            f"delete {record} to trust it from now on, or set {key}={path} to use it this once."
         )
 
 
@@ -300,20 +302,20 @@ def _cached_paths(wanted: Source) -> tuple[Path, Path]:
     return (download, download.with_suffix("") / wanted.member) if wanted.member else (download, download)
 
 
-def _from_hub(wanted: Source, *, who: str) -> Path:
+def _from_hub(wanted: Source, *, who: str, key: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     log.info("%s: fetching %s", who, wanted.origin)
-    with _told(who=who, origin=wanted.origin):
+    with _told(who=who, origin=wanted.origin, key=key):
         return Path(hf_hub_download(*_hub_parts(wanted)))
 
 
-def _from_host(wanted: Source, *, who: str) -> Path:
+def _from_host(wanted: Source, *, who: str, key: str) -> Path:
     """The file of a host that is not the hub, where it belongs when it is whole."""
     from filelock import FileLock
 
     download, path = _cached_paths(wanted)
-    with _told(who=who, origin=wanted.origin):
+    with _told(who=who, origin=wanted.origin, key=key):
         download.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{download}.lock")  # two cells of a sweep may want one file
         with lock:
@@ -336,7 +338,7 @@ def _from_host(wanted: Source, *, who: str) -> Path:
                 files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
                 raise ValueError(
                     f"{who}: {wanted.origin} holds no {wanted.member}, but {', '.join(files[:5])}. "
-                    f"Set model.checkpoint=PATH."
+                    f"Set {key}=PATH."
                 )
     return path
 
@@ -373,7 +375,7 @@ def _transfer(wanted: Source, *, to: Path) -> None:
 
 
 @contextmanager
-def _told(*, who: str, origin: str, key: str = "model.checkpoint") -> Iterator[None]:
+def _told(*, who: str, origin: str, key: str) -> Iterator[None]:
     """Turns whatever the clients of hosts raise into one error, in one line, that says what to do."""
     try:
         yield

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import compa_folders
 import numpy as np
 import released
 import soundfile
@@ -36,6 +37,15 @@ def pairs_folder(folder: Path) -> list[str]:
         rows.append(f"Dog {item} before cat,Cat before dog {item},{','.join(files)}")
     (folder / "items.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return [f"bench.csv={folder / 'items.csv'}", f"bench.root={folder}"]
+
+
+def compa_order(folder: Path) -> list[str]:
+    """Four items, the last with a third pair."""
+    return [f"bench.root={compa_folders.order(folder / 'order', items=4)}", "bench.items=4"]
+
+
+def compa_attribute(folder: Path) -> list[str]:
+    return [f"bench.root={compa_folders.attribute(folder / 'attribute', items=4)}", "bench.items=4"]
 
 
 def released_checkpoint(model: str) -> Overrides:
@@ -80,7 +90,13 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         "precomputed": embeddings_file,
         "external": other_interpreter,
     },
-    "bench": {"synth_order": few_items, "synth_attribute": few_items, "pairs": pairs_folder},
+    "bench": {
+        "synth_order": few_items,
+        "synth_attribute": few_items,
+        "pairs": pairs_folder,
+        "order": compa_order,
+        "attribute": compa_attribute,
+    },
     "probe": dict.fromkeys(
         [
             "rankme_audio",

@@ -94,15 +94,18 @@ def test_missing_files_say_how_many_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as refusal:
         bench.cases()
     assert str(refusal.value) == (
-        f"bench 'order': 2 of 4 clips are missing under {tmp_path} (first: a/2.wav). Set bench.root=PATH, or "
-        f"run bench=synth_order to try the pipeline without a download."
+        f"bench 'order': 2 of 4 clips are missing under {tmp_path} (first: a/2.wav). Set bench.root=PATH, "
+        f"bench.allow_missing=true to leave out their items, or run bench=synth_order to try the pipeline without a "
+        f"download."
     )
     with pytest.raises(FileNotFoundError, match="found no file"):
         PairsBenchmark(name="order", csv=tmp_path / "none.csv", root=tmp_path).cases()
 
 
 def test_an_unknown_protocol_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="bench 'x': needed a protocol out of official; got 'loose'"):
+    with pytest.raises(
+        ValueError, match="bench 'x': needed a protocol out of official, single, pool, triplet; got 'loose'"
+    ):
         PairsBenchmark(name="x", csv="items.csv", root=tmp_path, protocol="loose")
 
 
