@@ -184,10 +184,8 @@ def legend(cells: Sequence[Cell]) -> list[str]:
             if not levels
             else "Chance differs: H_chance in cells.csv."
         )
-    lines.append(
-        "swap p: exact, the right labels against exchanged clips; unlike chance it is fair to a model whose"
-    )
-    lines.append("captions or clips are closer to everything (docs/scores.md).")
+    lines.append("swap p: exact, the right labels against exchanged clips; unlike chance,")
+    lines.append("fair to a model with hubs (docs/scores.md).")
     if any(cell.dropped_items for cell in cells):
         lines.append("n (-k): k items were left out, their clips are missing.")
     return lines

@@ -1,17 +1,21 @@
-"""What every probe shares: rows gathered over batches, each position counted once, in float64.
+"""What every probe shares: rows over batches and processes, each position counted once, in float64.
 
 A probe is a number computed from the rows of one or both sides of an embedding space, without labels. Its
-formula is a pure function in its own file; the class keeps rows and calls it.
+formula is a pure function in its own file; the class gathers and calls it. There are two ways to gather:
 
-Probes hold references to the rows they are given, so many probes over the same rows cost the memory of
-one. Put them in a ``MetricCollection`` with ``compute_groups=False``: compute groups merge metrics whose
-states agree on the first batch, which here is all of them, and nothing is gained by it.
+- ``Probe`` holds references to all rows that it is given, so many probes over the same rows cost the memory of one.
+- ``StreamedProbe`` holds the last rows and folds those before into `Moments`, in memory that does not grow with n
+  but for 8 bytes a row: its position, so that a repeat is known when it comes.
+
+Put them in a ``MetricCollection`` with ``compute_groups=False``: compute groups merge metrics whose
+states agree on the first batch, which here is all of them.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections import deque
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -21,6 +25,36 @@ from torchmetrics import Metric
 SIDES = ("audio", "text")
 ITEM = {"audio": "clip", "text": "caption"}
 MIN_ROWS = 2  # a single row has no shape
+CHUNK = 8192  # rows folded at once
+MAX_CONDITION = 1e7  # of a Gram matrix that stands for its rows: more loses what is below 1e-9
+MAX_LOSS = 1e-10  # share of the sum of singular values that a Gram matrix may lose
+SQUARES = (1e-200, 1e200)  # outside, a Gram matrix leaves the range of float64
+
+
+class Moments(NamedTuple):
+    r"""Weighted rows that stand for a cloud $X$: few rows $W$, weights $w$, with its count, sum and second moment.
+
+    $n = w \cdot w$, $\sum_i x_i = w^\top W$ and $X^\top X = W^\top W$, so $W$ has the singular values of $X$. The
+    rows of the cloud itself have weight 1; clouds add up by stacking.
+    """
+
+    n: int
+    weights: Float64[Tensor, " m"]
+    rows: Float64[Tensor, "m d"]
+
+    @property
+    def mean(self) -> Float64[Tensor, " d"]:
+        return self.weights @ self.rows / self.n
+
+    @property
+    def centred(self) -> Float64[Tensor, "m d"]:
+        """Rows with the second moment of the cloud about its mean."""
+        return self.rows - torch.outer(self.weights, self.mean)
+
+
+def moments(x: Float64[Tensor, "n d"]) -> Moments:
+    """The cloud itself, every row of weight 1."""
+    return Moments(n=len(x), weights=x.new_ones(len(x)), rows=x)
 
 
 class Probe(Metric):
@@ -34,6 +68,7 @@ class Probe(Metric):
     higher_is_better = None
     is_differentiable = False
 
+    reads: tuple[str, ...] = SIDES  # the sides whose rows are held
     audio: list[Tensor]
     text: list[Tensor]
     audio_index: list[Tensor]
@@ -66,13 +101,17 @@ class Probe(Metric):
 
         Raises ValueError, naming side and position, for a row that is not finite or is all zeros.
         """
-        for side, rows, index in (("audio", audio, audio_index), ("text", text, text_index)):
+        given = (("audio", audio, audio_index), ("text", text, text_index))
+        for side, rows, index in given:
             self._refuse(~rows.isfinite().all(dim=1), side=side, index=index, fault="is not finite")
             self._refuse(~rows.any(dim=1), side=side, index=index, fault="is all zeros")
-        self.audio.append(audio.detach())
-        self.text.append(text.detach())
-        self.audio_index.append(audio_index.to(audio.device))
-        self.text_index.append(text_index.to(text.device))
+        for side, rows, index in given:
+            if side in self.reads:
+                self.hold(side, rows.detach(), index.to(rows.device))
+
+    def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
+        getattr(self, side).append(rows)
+        getattr(self, f"{side}_index").append(index)
 
     def compute(self) -> Float64[Tensor, ""]:
         """The number over every row added so far, on every process."""
@@ -83,14 +122,9 @@ class Probe(Metric):
 
     def rows(self, side: str) -> Float64[Tensor, "n d"]:
         """The rows of ``side``, one for each position, in the order of the positions."""
-        index = _joined(getattr(self, f"{side}_index"))
-        order = index.argsort(stable=True)
-        first = torch.ones_like(index, dtype=torch.bool)
-        first[1:] = index[order].diff() != 0
-        order = order[first]
-        if len(order) < MIN_ROWS:
-            raise ValueError(f"needs at least {MIN_ROWS} {side} rows, got {len(order)}.")
-        return on_float64_device(_joined(getattr(self, side))[order]).double()
+        rows, _ = _once(_joined(getattr(self, side)), _joined(getattr(self, f"{side}_index")))
+        _refuse_few(len(rows), side=side)
+        return rows
 
     def _refuse(self, broken: Bool[Tensor, " n"], *, side: str, index: Int[Tensor, " n"], fault: str) -> None:
         if broken.any():
@@ -109,10 +143,80 @@ class SideProbe(Probe):
         if side not in SIDES:
             raise ValueError(f"{type(self).__name__}: side must be 'audio' or 'text', got {side!r}.")
         self.side = side
+        self.reads = (side,)
 
     @property
     def label(self) -> str:
         return f"{type(self).__name__}({self.side})"
+
+
+class StreamedProbe(Probe):
+    """A probe that needs no more than `Moments`: ``measure`` takes ``self.moments(side)`` in place of rows.
+
+    The last ``CHUNK`` rows or fewer are held as they are; a cloud of no more is never folded, so that its number is
+    that of the function. Processes add up by stacking, and a position that comes on several of them counts once as
+    long as all of them but one still hold its row: a padded sampler's repeats come last, so they do. Where the row
+    was folded on two, it cannot be taken out again, and ``compute`` refuses.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for side in SIDES:
+            self.add_state(f"{side}_folded", default=[], dist_reduce_fx="cat")  # weights, rows: m x (1 + d)
+            self.add_state(f"{side}_folded_index", default=[], dist_reduce_fx="cat")  # positions in there
+
+    def fold(self, rows: Float64[Tensor, "n e"]) -> Float64[Tensor, "m e"]:
+        """Fewer rows with the same moments; column 0 holds the weights. Here: all moments up to the second."""
+        return triangle(rows)
+
+    def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
+        if not len(getattr(self, f"{side}_folded")):  # a process with nothing to fold gathers all the same
+            empty = on_float64_device(rows[:0]).double()
+            setattr(self, f"{side}_folded", [_weighted(empty)])
+            setattr(self, f"{side}_folded_index", [index[:0].to(empty.device)])
+        for piece, where in zip(rows.split(CHUNK), index.split(CHUNK), strict=True):
+            super().hold(side, piece, where)
+            if sum(map(len, getattr(self, side))) > CHUNK:
+                self._fold_all_but_the_last(side)
+
+    def moments(self, side: str) -> Moments:
+        """The moments of the rows of ``side``, one row for each position."""
+        pieces, where = getattr(self, side), getattr(self, f"{side}_index")
+        rows, _, known = self._unfolded(side, _joined(pieces), _joined(where))
+        n = len(rows) + len(known)
+        _refuse_few(n, side=side)
+        if not len(known):
+            return moments(rows)
+        stacked = torch.cat([_joined(getattr(self, f"{side}_folded")), _weighted(rows)])
+        return Moments(n=n, weights=stacked[:, 0], rows=stacked[:, 1:])
+
+    def _fold_all_but_the_last(self, side: str) -> None:
+        *pieces, last = getattr(self, side)
+        *where, last_where = getattr(self, f"{side}_index")
+        rows, index, known = self._unfolded(side, _joined(pieces), _joined(where))
+        stacked = torch.cat([_joined(getattr(self, f"{side}_folded")), _weighted(rows)])
+        setattr(self, f"{side}_folded", [self.fold(stacked)])
+        setattr(self, f"{side}_folded_index", [torch.cat([known, index]).sort().values])
+        setattr(self, side, [last])
+        setattr(self, f"{side}_index", [last_where])
+
+    def _unfolded(
+        self, side: str, rows: Tensor, index: Int[Tensor, " n"]
+    ) -> tuple[Tensor, Int[Tensor, " m"], Int[Tensor, " known"]]:
+        """Rows at positions not yet folded, these positions, and the folded ones in order."""
+        known = _joined(getattr(self, f"{side}_folded_index")).long().sort().values
+        twice = known[1:][known.diff() == 0]
+        if len(twice):
+            raise ValueError(
+                f"needs each {side} row on one process; {len(twice)} came on several (first: position "
+                f"{int(twice[0])}), too far from the end of each to be taken out again. Give every process rows of its own."
+            )
+        rows, index = _once(rows, index)
+        place = torch.searchsorted(known, index.to(known.device))
+        new = torch.ones_like(place, dtype=torch.bool)
+        inside = place < len(known)
+        new[inside] = known[place[inside]] != index.to(known.device)[inside]
+        return rows[new], index.to(known.device)[new], known
 
 
 def checked(x: Float[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
@@ -125,18 +229,93 @@ def checked(x: Float[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
         raise ValueError(
             f"{who}: needs finite rows; {int(broken.sum())} of {len(x)} are not (first: {first})."
         )
-    return on_float64_device(x).double()
+    return on_float64_device(x.detach()).double()
 
 
-def singular_values(x: Float64[Tensor, "n d"], *, who: str) -> Float64[Tensor, " m"]:
-    """All min(n, d) singular values of ``x``, the largest first, by LAPACK on the CPU.
+def singular_values(x: Float64[Tensor, "n d"], *, who: str, every_one: bool = False) -> Float64[Tensor, " m"]:
+    """All min(n, d) singular values of ``x``, the largest first, on the CPU.
 
-    On the CPU whatever device ``x`` is on, so that a cell has the same number wherever it was made. Not from
-    a Gram matrix, which loses the values below 1e-8 of the largest.
+    From the smaller Gram matrix, several times faster than from ``x``, where that loses no more than 1e-10 of their
+    sum; then the smallest ones may be wrong. Otherwise, and where ``every_one`` must be right, from ``x`` itself.
     """
     if not x.any():
         raise ValueError(f"{who}: all {len(x)} rows are zero. Look at what was embedded.")
-    return torch.linalg.svdvals(x.cpu())
+    if not every_one:
+        energy = torch.linalg.eigvalsh(gram(x.T if len(x) < x.shape[1] else x).cpu()).flip(0)
+        s = energy.clamp(min=0).sqrt()
+        loss = torch.finfo(s.dtype).eps * energy[0] * s.reciprocal().sum()
+        if SQUARES[0] < energy[0] < SQUARES[1] and loss <= MAX_LOSS * s.sum():
+            return s
+    x = x.cpu()
+    return torch.linalg.svdvals(_by_rotations(x) if len(x) > CHUNK else x)
+
+
+_spectra: deque[tuple[Tensor, Tensor]] = deque(maxlen=len(SIDES))
+
+
+def shared_singular_values(cloud: Moments, *, who: str) -> Float64[Tensor, " m"]:
+    """`singular_values` of ``cloud``, computed once for the probes that ask for those of the same rows in turn.
+
+    For rows that nobody changes afterwards, as a probe's own.
+    """
+    for rows, s in _spectra:
+        if rows.shape == cloud.rows.shape and rows.device == cloud.rows.device and rows.equal(cloud.rows):
+            return s
+    s = singular_values(cloud.rows, who=who)
+    if cloud.n <= 2 * CHUNK:
+        _spectra.append((cloud.rows, s))
+    return s
+
+
+def triangle(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
+    """At most d rows with the Gram matrix of ``x``, upper triangular.
+
+    By Cholesky's root of the Gram matrix where that is well conditioned, else by rotations (QR), which are three
+    times slower and do not square: no more than 1e-9 of any singular value is lost.
+    """
+    if len(x) > x.shape[1]:
+        square = gram(x)
+        root, fault = torch.linalg.cholesky_ex(square, upper=True)
+        if not fault:
+            one = torch.eye(len(root), dtype=root.dtype, device=root.device)
+            inverse = torch.linalg.solve_triangular(root, one, upper=True)
+            if square.norm() * inverse.square().sum() <= MAX_CONDITION:
+                return root
+    return _by_rotations(x)
+
+
+def gram(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "d d"]:
+    """``x.T @ x``; on the CPU by numpy, which computes one half of it."""
+    if x.device.type != "cpu":
+        return x.T @ x
+    rows = x.numpy()
+    return torch.from_numpy(rows.T @ rows)
+
+
+def _by_rotations(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
+    r = x[:0]
+    for piece in x.split(CHUNK):
+        r = torch.linalg.qr(torch.cat([r, piece]), mode="r").R
+    return r
+
+
+def _weighted(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "n e"]:
+    """Each row behind its weight, 1."""
+    return torch.cat([rows.new_ones(len(rows), 1), rows], dim=1)
+
+
+def _once(rows: Tensor, index: Int[Tensor, " n"]) -> tuple[Tensor, Int[Tensor, " m"]]:
+    """The first row of each position, and the positions, in their order."""
+    order = index.argsort(stable=True)
+    first = torch.ones_like(index, dtype=torch.bool)
+    first[1:] = index[order].diff() != 0
+    order = order[first]
+    return on_float64_device(rows[order]).double(), index[order]
+
+
+def _refuse_few(n: int, *, side: str) -> None:
+    if n < MIN_ROWS:
+        raise ValueError(f"needs at least {MIN_ROWS} {side} rows, got {n}.")
 
 
 def on_float64_device(x: Tensor) -> Tensor:

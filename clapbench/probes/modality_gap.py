@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from clapbench.probes.base import Probe, checked
+from clapbench.probes.base import StreamedProbe, checked, moments
 
 
 class ModalityGap(NamedTuple):
@@ -39,17 +39,13 @@ def modality_gap(audio: Float[Tensor, "a d"], text: Float[Tensor, "t d"]) -> Mod
     >>> [round(value.item(), 6) for value in gap]
     [5.0, 0.0, 90.0]
     """
-    a = checked(audio, who="modality_gap (audio)").mean(dim=0)
-    t = checked(text, who="modality_gap (text)").mean(dim=0)
-    for side, centroid in (("audio", a), ("text", t)):
-        if not centroid.any():
-            raise ValueError(f"modality_gap: the {side} centroid is the origin, so it has no direction.")
-    u, v = a / a.norm(), t / t.norm()
-    angle = 2 * torch.atan2((u - v).norm(), (u + v).norm())
-    return ModalityGap(l2=(a - t).norm(), cosine=u @ v, angle_deg=torch.rad2deg(angle))
+    return _between(
+        moments(checked(audio, who="modality_gap (audio)")).mean,
+        moments(checked(text, who="modality_gap (text)")).mean,
+    )
 
 
-class GapProbe(Probe):
+class GapProbe(StreamedProbe):
     """One measure of the modality gap: ``l2``, ``cosine`` or ``angle_deg``."""
 
     def __init__(self, field: str, **kwargs: Any) -> None:
@@ -64,5 +60,20 @@ class GapProbe(Probe):
     def label(self) -> str:
         return f"GapProbe({self.field})"
 
+    def fold(self, rows: Float64[Tensor, "n e"]) -> Float64[Tensor, "1 e"]:
+        """One row with the count and the sum, all that a centroid needs."""
+        weights = rows[:, 0]
+        return (weights @ rows / weights.norm())[None]
+
     def measure(self) -> Float64[Tensor, ""]:
-        return getattr(modality_gap(self.rows("audio"), self.rows("text")), self.field)
+        return getattr(_between(self.moments("audio").mean, self.moments("text").mean), self.field)
+
+
+def _between(a: Float64[Tensor, " d"], t: Float64[Tensor, " d"]) -> ModalityGap:
+    """The gap between the centroids ``a`` of the clips and ``t`` of the captions."""
+    for side, centroid in (("audio", a), ("text", t)):
+        if not centroid.any():
+            raise ValueError(f"modality_gap: the {side} centroid is the origin, so it has no direction.")
+    u, v = a / a.norm(), t / t.norm()
+    angle = 2 * torch.atan2((u - v).norm(), (u + v).norm())
+    return ModalityGap(l2=(a - t).norm(), cosine=u @ v, angle_deg=torch.rad2deg(angle))

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, checked, singular_values
+from clapbench.probes.base import SideProbe, StreamedProbe, checked, shared_singular_values, singular_values
 
 
 def effective_rank(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
@@ -27,12 +27,15 @@ def effective_rank(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
     >>> round(effective_rank(torch.ones(5, 3)).item(), 6)
     1.0
     """
-    s = singular_values(checked(x, who="effective_rank"), who="effective_rank")
-    return torch.special.entr(s / s.sum()).sum().exp()
+    return _effective_number(singular_values(checked(x, who="effective_rank"), who="effective_rank"))
 
 
-class RankMe(SideProbe):
+class RankMe(SideProbe, StreamedProbe):
     """Effective rank of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
-        return effective_rank(self.rows(self.side))
+        return _effective_number(shared_singular_values(self.moments(self.side), who="effective_rank"))
+
+
+def _effective_number(s: Float64[Tensor, " m"]) -> Float64[Tensor, ""]:
+    return torch.special.entr(s / s.sum()).sum().exp()

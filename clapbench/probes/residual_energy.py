@@ -14,7 +14,17 @@ from typing import Any
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, checked, singular_values
+from clapbench.probes.base import (
+    Moments,
+    SideProbe,
+    StreamedProbe,
+    checked,
+    moments,
+    shared_singular_values,
+    singular_values,
+)
+
+SMALL = 1e-5  # a share below is rounding of the largest energies, as far as a Gram matrix knows
 
 
 def residual_energy(x: Float[Tensor, "n d"], k: int = 10) -> Float64[Tensor, ""]:
@@ -30,13 +40,11 @@ def residual_energy(x: Float[Tensor, "n d"], k: int = 10) -> Float64[Tensor, ""]
     0.75
     """
     _refuse_negative(k, who="residual_energy")
-    if 0 < len(x) <= k:
-        raise ValueError(f"residual_energy: k={k} needs at least {k + 1} rows, got {len(x)}.")
-    energy = singular_values(checked(x, who="residual_energy"), who="residual_energy").square()
-    return energy[k:].sum() / energy.sum()
+    cloud = moments(checked(x, who="residual_energy"))
+    return _share_beyond(singular_values(cloud.rows, who="residual_energy"), cloud, k=k)
 
 
-class ResidualEnergy(SideProbe):
+class ResidualEnergy(SideProbe, StreamedProbe):
     """Residual energy of one side outside its first ``k`` directions."""
 
     def __init__(self, side: str, k: int, **kwargs: Any) -> None:
@@ -45,7 +53,18 @@ class ResidualEnergy(SideProbe):
         self.k = k
 
     def measure(self) -> Float64[Tensor, ""]:
-        return residual_energy(self.rows(self.side), k=self.k)
+        cloud = self.moments(self.side)
+        return _share_beyond(shared_singular_values(cloud, who="residual_energy"), cloud, k=self.k)
+
+
+def _share_beyond(s: Float64[Tensor, " m"], cloud: Moments, *, k: int) -> Float64[Tensor, ""]:
+    """``s`` are the singular values of ``cloud``, all computed again where the small ones alone count."""
+    if cloud.n <= k:
+        raise ValueError(f"residual_energy: k={k} needs at least {k + 1} rows, got {cloud.n}.")
+    energy = s.square()
+    if energy[k:].sum() < SMALL * energy.sum():
+        energy = singular_values(cloud.rows, who="residual_energy", every_one=True).square()
+    return energy[k:].sum() / energy.sum()
 
 
 def _refuse_negative(k: int, *, who: str) -> None:
