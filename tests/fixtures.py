@@ -48,6 +48,26 @@ def compa_attribute(folder: Path) -> list[str]:
     return [f"bench.root={compa_folders.attribute(folder / 'attribute', items=4)}", "bench.items=4"]
 
 
+def captioned_clips(folder: Path) -> list[str]:
+    """Three clips with a caption each, as noise bursts."""
+    return clips_in_csv(folder, header="file,caption", cells=["Rain falling", "A dog barking", "A bell"])
+
+
+def labelled_clips(folder: Path) -> list[str]:
+    """Three clips of two classes, as noise bursts."""
+    return clips_in_csv(folder, header="file,label", cells=["rain", "dog", "rain"])
+
+
+def clips_in_csv(folder: Path, *, header: str, cells: list[str]) -> list[str]:
+    rng = np.random.default_rng(0)
+    rows = [header]
+    for number, cell in enumerate(cells):
+        soundfile.write(folder / f"{number}.wav", 0.1 * rng.standard_normal(8000), 8000)
+        rows.append(f"{number}.wav,{cell}")
+    (folder / "clips.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return [f"bench.csv={folder / 'clips.csv'}", f"bench.root={folder}"]
+
+
 def released_checkpoint(model: str) -> Overrides:
     """A full-size stand-in for a released checkpoint, and its tokenizer."""
     return lambda folder: released.overrides(model)
@@ -96,6 +116,8 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         "pairs": pairs_folder,
         "order": compa_order,
         "attribute": compa_attribute,
+        "retrieval": captioned_clips,
+        "zeroshot": labelled_clips,
     },
     "probe": dict.fromkeys(
         [

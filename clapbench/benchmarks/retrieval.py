@@ -1,0 +1,279 @@
+r"""Retrieval between clips and captions, in both directions, over a set such as Clotho or AudioCaps.
+
+A query is a caption that looks for its clips (``t2a``) or a clip that looks for its captions (``a2t``). The j-th
+nearest of its m matches has the rank $r_j = j +$ the number of wrong candidates at least as similar: a tie counts
+against the model.
+
+| score | of one query | over queries |
+|---|---|---|
+| ``R@k``, k = 1, 5, 10 | $r_1 \le k$ | share, with a Wilson interval and its chance |
+| ``mAP@10`` | $\frac{1}{\min(m, 10)} \sum_{j : r_j \le 10} j / r_j$ | mean |
+| ``medR`` | $r_1$ | median, rounded down |
+
+The chance of R@k is that of independent similarities: $1 - \binom{N - m}{k} / \binom{N}{k}$ with N candidates.
+Captions of one clip are not independent of each other, so the intervals of ``t2a`` are narrower than the truth.
+
+Sources: Mei et al. 2022 (On Metric Learning for Audio-Text Cross-Modal Retrieval) and its published evaluation,
+https://github.com/XinhaoMei/audio-text_retrieval, ``tools/utils.py``: where no similarities tie and every caption
+stands once, the same numbers. ``evaluate_clotho_audiocaps`` of https://github.com/LAION-AI/CLAP agrees too, except that
+its ``a2t`` mAP@10 numbers the matches in the order of the file rather than by rank, and so is never lower. ``t2a`` is
+what DCASE's language-based audio retrieval measures. Two deviations: a caption that stands for several clips is one
+query that matches them all (there: a query for each, with one match); of more than 10 matches 10 count, so that a
+perfect query has 1.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float64, Int
+from torch import Tensor
+
+from clapbench.benchmarks.base import Benchmark, clip_id, read_table
+from clapbench.schema import Case, Embeddings, Judgement
+from clapbench.scores import NEAR_TIE, similarities
+from clapbench.significance import wilson
+
+log = logging.getLogger(__name__)
+
+CUTS = (1, 5, 10)
+DEPTH = 10  # of mAP
+CAPTION = re.compile(r"caption(_\d+)?")  # caption, or Clotho's caption_1 to caption_5
+FILES = ("file_name", "file", "audio", "filename")  # columns that hold a clip's path
+AUDIOCAPS = ("youtube_id", "start_time")  # or these, which name a segment of a video
+AUDIOCAPS_FILES = (
+    "{youtube_id}.wav",
+    "Y{youtube_id}.wav",
+    "{youtube_id}_{start_time}.wav",
+)  # as people name them
+
+
+class Retrieval(Benchmark):
+    """Clips and their captions from a CSV in the format of Clotho, of AudioCaps, or with a file and a caption per row.
+
+    Rows of one clip collect its captions. ``file`` makes a clip's path below ``root`` from the columns of its row, as
+    ``"{youtube_id}.wav"``; None takes the column of paths, or for AudioCaps the pattern that most files follow.
+    An item is a clip: those are counted, and left out one by one with ``allow_missing``.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        csv: str | Path,
+        root: str | Path,
+        file: str | None = None,
+        allow_missing: bool = False,
+    ) -> None:
+        root = Path(root).expanduser()
+        super().__init__(name=name, root=root, protocol="official", allow_missing=allow_missing)
+        self.csv = Path(csv).expanduser()
+        self.file = file
+        self.first_row: dict[str, int] = {}  # of each clip, known after `cases`
+
+    @property
+    def n_items(self) -> int:
+        return len(self.clips())
+
+    def where(self, clip_id: str) -> str:
+        return f"bench {self.name!r} row {self.first_row.get(clip_id, '?')}"
+
+    def read_cases(self) -> list[Case]:
+        """A case per clip with its captions; `with_clips` makes them one."""
+        rows = read_table(self.csv, name=self.name, columns=())
+        columns = self.caption_columns(list(rows[0]))
+        paths = self.paths(rows)
+        captions: dict[str, dict[str, None]] = {}
+        before: dict[tuple[str, ...], int] = {}
+        segments: dict[str, tuple[str, ...]] = {}
+        repeated = 0
+        self.first_row = {}
+        for number, (row, path) in enumerate(zip(rows, paths, strict=True), start=1):
+            who = f"bench {self.name!r}: {self.csv} row {number}"
+            clip, told = clip_id(path, who=who), [row[column] for column in columns]
+            empty = [column for column, caption in zip(columns, told, strict=True) if not caption.strip()]
+            if empty:
+                raise ValueError(
+                    f"{who}: needed a caption, {empty[0]} is empty. Fill it, or take the row out."
+                )
+            earlier = before.setdefault((row.get("audiocap_id", ""), clip, *told), number)
+            if earlier != number:
+                raise ValueError(f"{who} repeats row {earlier} ({clip}: {told[0]!r}). Take one out.")
+            segment = tuple(row[column] for column in AUDIOCAPS if column in row)
+            if segments.setdefault(clip, segment) != segment:
+                raise ValueError(
+                    f"{who}: needed one file per segment, got {clip} for {segments[clip]} and {segment}. "
+                    f"Set bench.file to a pattern that tells them apart, as '{AUDIOCAPS_FILES[-1]}'."
+                )
+            self.first_row.setdefault(clip, number)
+            own = captions.setdefault(clip, {})
+            repeated += len(told) - len(set(told) - set(own))
+            own.update(dict.fromkeys(told))
+        if repeated:
+            log.warning(
+                "bench %r: %d captions of %s stand more than once for one clip, and count once.",
+                self.name,
+                repeated,
+                self.csv,
+            )
+        return [
+            Case(clips=(clip,), captions=tuple(own), match=((True,) * len(own),))
+            for clip, own in captions.items()
+        ]
+
+    def caption_columns(self, names: Sequence[str]) -> list[str]:
+        """The columns that hold captions. ``ValueError`` where the CSV has none of the formats."""
+        found = [name for name in names if CAPTION.fullmatch(name)]
+        if found and (self.file is not None or set(FILES) & set(names) or set(AUDIOCAPS) <= set(names)):
+            return found
+        raise ValueError(
+            f"bench {self.name!r}: {self.csv} needs the columns file_name, caption_1 ... (Clotho), or "
+            f"{', '.join(AUDIOCAPS)}, caption (AudioCaps), or one of {', '.join(FILES)} and caption; "
+            f"it has {', '.join(names)}. Rename its columns."
+        )
+
+    def paths(self, rows: Sequence[dict[str, str]]) -> list[str]:
+        """Each row's clip; where patterns compete, by that which most rows have a file for, the first of equals."""
+        column = next((column for column in FILES if column in rows[0]), None)
+        if self.file is not None:
+            patterns: tuple[str, ...] = (self.file,)
+        else:
+            patterns = AUDIOCAPS_FILES if column is None else (f"{{{column}}}",)
+        try:
+            named = {pattern: [pattern.format_map(row) for row in rows] for pattern in patterns}
+        except (KeyError, ValueError, IndexError, AttributeError) as error:
+            raise ValueError(
+                f"bench {self.name!r}: bench.file needs a pattern of the columns of {self.csv}, "
+                f"{', '.join(rows[0])}; got {self.file!r} ({error!r}). Correct it."
+            ) from error
+        here = {
+            pattern: sum((self.root / path).is_file() for path in paths) for pattern, paths in named.items()
+        }
+        if len(patterns) > 1 and not any(here.values()):
+            raise FileNotFoundError(
+                f"bench {self.name!r}: none of {len(rows)} rows has a file under {self.root} that is called "
+                f"{' or '.join(patterns)} (first: {named[patterns[0]][0]}). "
+                f"Set bench.root=PATH, or bench.file to the pattern of your files."
+            )
+        return named[max(patterns, key=here.__getitem__)]
+
+    def with_clips(self, cases: list[Case]) -> list[Case]:
+        """One case of the clips on disk and their captions."""
+        case = joined(super().with_clips(cases))
+        if len(case.clips) < 2:
+            raise ValueError(
+                f"bench {self.name!r}: needed at least 2 clips to choose from, got {len(case.clips)} "
+                f"({self.dropped} left out). Add rows to {self.csv}, or the missing clips to {self.root}."
+            )
+        return [case]
+
+    def judge(self, embeddings: Embeddings) -> Judgement:
+        (case,) = self.cases()
+        s, match = similarities_of(embeddings, case), case.match_matrix
+        margins = torch.cat([margins_of(s.T, match.T), margins_of(s, match)])
+        return Judgement(
+            scores=dict.fromkeys(("F", "G", "H")),
+            extra={**retrieved("t2a", s.T, match.T), **retrieved("a2t", s, match)},
+            items=tuple(items(s, case)),
+            ties=int((margins == 0).sum()),
+            near_ties=int((margins.abs() <= NEAR_TIE).sum()),
+        )
+
+
+def joined(cases: Sequence[Case]) -> Case:
+    """One case of all clips and all distinct captions; a caption matches every clip it stands for."""
+    captions = tuple(dict.fromkeys(caption for case in cases for caption in case.captions))
+    own = [set(case.captions) for case in cases]
+    return Case(
+        clips=tuple(clip for case in cases for clip in case.clips),
+        captions=captions,
+        match=tuple(tuple(caption in those for caption in captions) for those in own),
+    )
+
+
+def similarities_of(embeddings: Embeddings, case: Case) -> Float64[Tensor, "k l"]:
+    """Cosines in the order of the case."""
+    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
+    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
+    return similarities(
+        torch.from_numpy(embeddings.audio)[[clip_row[clip] for clip in case.clips]],
+        torch.from_numpy(embeddings.text)[[caption_row[caption] for caption in case.captions]],
+    )
+
+
+def match_ranks(s: Float64[Tensor, " n"], match: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
+    """The ranks of a query's matches among its n candidates, nearest first, counted from 1.
+
+    >>> match_ranks(torch.tensor([0.9, 0.5, 0.5, 0.1]).double(), torch.tensor([False, True, False, True]))
+    tensor([3, 4])
+    """
+    own, wrong = s[match].sort(descending=True).values, s[~match].sort().values
+    at_least_as_similar = len(wrong) - torch.searchsorted(wrong, own)
+    return at_least_as_similar + torch.arange(1, len(own) + 1)
+
+
+def average_precision(ranks: Int[Tensor, " m"]) -> float:
+    """Precision at each match among the first 10, over how many matches could be there.
+
+    >>> average_precision(torch.tensor([1, 4, 11]))
+    0.5
+    """
+    found = ranks[ranks <= DEPTH]
+    return float((torch.arange(1, len(found) + 1) / found.double()).sum() / min(len(ranks), DEPTH))
+
+
+def recall_chance(k: int, *, matches: int, candidates: int) -> float:
+    """Probability that one of ``matches`` is among the first ``k``, in a random order of all ``candidates``.
+
+    >>> recall_chance(5, matches=1, candidates=20)
+    0.25
+    """
+    every = math.comb(candidates, min(k, candidates))
+    return (every - math.comb(candidates - matches, min(k, candidates))) / every
+
+
+def retrieved(direction: str, s: Float64[Tensor, "q n"], match: Bool[Tensor, "q n"]) -> dict[str, Any]:
+    """Every score of one direction; rows are queries, columns candidates."""
+    ranks = [match_ranks(row, own) for row, own in zip(s, match, strict=True)]
+    first = torch.stack([own[0] for own in ranks])
+    n, candidates = s.shape
+    found: dict[str, Any] = {f"{direction}_n": n, f"{direction}_candidates": candidates}
+    for k in CUTS:
+        hits = int((first <= k).sum())
+        chances = [recall_chance(k, matches=len(own), candidates=candidates) for own in ranks]
+        found[f"{direction}_R@{k}"] = hits / n
+        found[f"{direction}_R@{k}_ci95"] = list(wilson(hits, n))
+        found[f"{direction}_R@{k}_chance"] = math.fsum(chances) / n
+    found[f"{direction}_mAP@{DEPTH}"] = math.fsum(map(average_precision, ranks)) / n
+    found[f"{direction}_medR"] = math.floor(first.double().quantile(0.5))
+    return found
+
+
+def margins_of(s: Float64[Tensor, "q n"], match: Bool[Tensor, "q n"]) -> Float64[Tensor, " q"]:
+    """By how much each query's nearest match is nearer than its nearest wrong candidate; inf where none is wrong."""
+    return s.masked_fill(~match, -torch.inf).amax(dim=1) - s.masked_fill(match, -torch.inf).amax(dim=1)
+
+
+def items(s: Float64[Tensor, "k l"], case: Case) -> Iterator[dict[str, Any]]:
+    """The rows of items.csv, one per caption: the nearest clip it stands for, and the nearest it does not."""
+    match = case.match_matrix
+    own = s.masked_fill(~match, -torch.inf).max(dim=0)
+    wrong = s.masked_fill(match, -torch.inf).max(dim=0)
+    for t, caption in enumerate(case.captions):
+        against = bool(torch.isfinite(wrong.values[t]))
+        yield {
+            "item": t,
+            "caption": caption,
+            "clip": case.clips[int(own.indices[t])],
+            "rank": int(match_ranks(s[:, t], match[:, t])[0]),
+            "best_wrong_clip": case.clips[int(wrong.indices[t])] if against else None,
+            "similarity": float(own.values[t]),
+            "wrong_similarity": float(wrong.values[t]) if against else None,
+            "margin": float(own.values[t] - wrong.values[t]) if against else None,
+        }
