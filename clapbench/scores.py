@@ -26,7 +26,7 @@ from itertools import permutations
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from clapbench.schema import Case, Embeddings, Judgement
@@ -53,7 +53,25 @@ def similarities(audio: Float[Tensor, "c d"], text: Float[Tensor, "t d"]) -> Flo
     [[1.0, 0.0], [0.0, 1.0]]
     """
     clips, captions = audio.cpu().double(), text.cpu().double()
-    return torch.stack([(clips * caption).sum(dim=1) for caption in captions], dim=1)
+    product = torch.empty_like(
+        clips
+    )  # one for all: fresh memory for each caption would take most of the time
+    return torch.stack([torch.mul(clips, caption, out=product).sum(dim=1) for caption in captions], dim=1)
+
+
+def similarities_of(embeddings: Embeddings, case: Case) -> Float64[Tensor, "k l"]:
+    """Cosines in the order of the case."""
+    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
+    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
+    return similarities(
+        torch.from_numpy(embeddings.audio)[[clip_row[clip] for clip in case.clips]],
+        torch.from_numpy(embeddings.text)[[caption_row[caption] for caption in case.captions]],
+    )
+
+
+def margins_of(s: Float64[Tensor, "q n"], match: Bool[Tensor, "q n"]) -> Float64[Tensor, " q"]:
+    """By how much each query's nearest match is nearer than its nearest wrong candidate; inf where none is wrong."""
+    return s.masked_fill(~match, -torch.inf).amax(dim=1) - s.masked_fill(match, -torch.inf).amax(dim=1)
 
 
 class Items(NamedTuple):

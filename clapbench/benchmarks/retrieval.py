@@ -37,7 +37,7 @@ from torch import Tensor
 
 from clapbench.benchmarks.base import Benchmark, clip_id, read_table
 from clapbench.schema import Case, Embeddings, Judgement
-from clapbench.scores import NEAR_TIE, similarities
+from clapbench.scores import NEAR_TIE, margins_of, similarities_of
 from clapbench.significance import wilson
 
 log = logging.getLogger(__name__)
@@ -197,16 +197,6 @@ def joined(cases: Sequence[Case]) -> Case:
     )
 
 
-def similarities_of(embeddings: Embeddings, case: Case) -> Float64[Tensor, "k l"]:
-    """Cosines in the order of the case."""
-    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
-    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
-    return similarities(
-        torch.from_numpy(embeddings.audio)[[clip_row[clip] for clip in case.clips]],
-        torch.from_numpy(embeddings.text)[[caption_row[caption] for caption in case.captions]],
-    )
-
-
 def match_ranks(s: Float64[Tensor, " n"], match: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
     """The ranks of a query's matches among its n candidates, nearest first, counted from 1.
 
@@ -253,11 +243,6 @@ def retrieved(direction: str, s: Float64[Tensor, "q n"], match: Bool[Tensor, "q 
     found[f"{direction}_mAP@{DEPTH}"] = math.fsum(map(average_precision, ranks)) / n
     found[f"{direction}_medR"] = math.floor(first.double().quantile(0.5))
     return found
-
-
-def margins_of(s: Float64[Tensor, "q n"], match: Bool[Tensor, "q n"]) -> Float64[Tensor, " q"]:
-    """By how much each query's nearest match is nearer than its nearest wrong candidate; inf where none is wrong."""
-    return s.masked_fill(~match, -torch.inf).amax(dim=1) - s.masked_fill(match, -torch.inf).amax(dim=1)
 
 
 def items(s: Float64[Tensor, "k l"], case: Case) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from clapbench.benchmarks.base import Benchmark, clip_id, read_table
 from clapbench.schema import Case, Embeddings, Judgement
-from clapbench.scores import NEAR_TIE, similarities
+from clapbench.scores import NEAR_TIE, margins_of, similarities_of
 from clapbench.significance import binomial_p, wilson
 
 
@@ -206,21 +206,6 @@ def labels_of(cell: str, *, form: Format, who: str) -> tuple[str, ...]:
             f"Correct it, or take the row out."
         )
     return found
-
-
-def similarities_of(embeddings: Embeddings, case: Case) -> Float64[Tensor, "k l"]:
-    """Cosines in the order of the case."""
-    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
-    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
-    return similarities(
-        torch.from_numpy(embeddings.audio)[[clip_row[clip] for clip in case.clips]],
-        torch.from_numpy(embeddings.text)[[caption_row[caption] for caption in case.captions]],
-    )
-
-
-def margins_of(s: Float64[Tensor, "k l"], match: Bool[Tensor, "k l"]) -> Float64[Tensor, " k"]:
-    """By how much each clip's most similar label exceeds every class that is not its own; positive is a hit."""
-    return s.masked_fill(~match, -torch.inf).amax(dim=1) - s.masked_fill(match, -torch.inf).amax(dim=1)
 
 
 def average_precision(s: Float64[Tensor, " n"], match: Bool[Tensor, " n"]) -> float:
