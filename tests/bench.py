@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import bench_encode
+import bench_probes
 import numpy as np
 import torch
 from rich import box
@@ -76,6 +77,7 @@ def main() -> None:
     console.print(
         f"mini on {torch.get_num_threads()} threads: {64 / a:.0f} clips/s (4 s each), {64 / b:.0f} captions/s"
     )
+    bench_probes.main()
     bench_encode.main()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -86,7 +89,7 @@ def test_spectral_probes_match_the_golden_numbers(name, dtype):
 def test_two_nn_matches_the_golden_numbers(name, dtype):
     x = torch.from_numpy(single(name)).to(getattr(torch, dtype))
     for position, value in GOLDEN["single"][name]["two_nn"].items():
-        got = two_nn_dimension(x, plotting_position=position).item()
+        got = two_nn_dimension(x, plotting=position).item()
         assert got == pytest.approx(value, rel=PRECISIONS[dtype])
 
 
@@ -145,11 +148,45 @@ def test_two_nn_removes_repeated_rows_before_the_search():
     assert count_duplicates(torch.tensor([[0.0, 1.0], [-0.0, 1.0]])) == 1
 
 
-def test_two_nn_does_not_depend_on_the_block(monkeypatch):
-    x = cloud(101, 6, seed=3)
-    whole = two_nn_dimension(x)
-    monkeypatch.setattr(two_nn, "BLOCK", 7 * 101)
-    assert two_nn_dimension(x) == whole
+def brute_ratios(x: Tensor) -> Tensor:
+    distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    r = distance.fill_diagonal_(torch.inf).sort(dim=1).values
+    return r[:, 1] / r[:, 0]
+
+
+@pytest.mark.parametrize("block", [32, 64, 4096])
+@pytest.mark.parametrize("n", [4, 5, 31, 32, 33, 129, 500])
+def test_two_nn_finds_the_neighbours_of_brute_force(monkeypatch, n, block):
+    monkeypatch.setattr(two_nn, "BLOCK", block)
+    x = cloud(n, 6, seed=3).double()
+    torch.testing.assert_close(two_nn._neighbour_ratios(x), brute_ratios(x), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("spread", [1e-2, 1e-5, 1e-8])
+def test_two_nn_is_exact_where_single_precision_is_not(spread):
+    """Tight clusters far apart: neither products in single precision nor, at last, in double tell rows apart."""
+    centre = cloud(5, 8, seed=4).double().repeat(40, 1)
+    x = centre + spread * cloud(200, 8, seed=5).double()
+    torch.testing.assert_close(two_nn._neighbour_ratios(x), brute_ratios(x), rtol=1e-12, atol=0)
+
+
+def test_two_nn_is_exact_whatever_precision_products_have():
+    x = cloud(300, 16, seed=6).double()
+    precision = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            got = two_nn._neighbour_ratios(x)
+    finally:
+        torch.set_float32_matmul_precision(precision)
+    torch.testing.assert_close(got, brute_ratios(x), rtol=1e-12, atol=0)
+
+
+def test_two_nn_says_how_many_rows_repeat():
+    probe, rows = TwoNN(side="text"), sides()
+    rows["text"][7] = rows["text"][5]
+    measured(probe, rows)
+    assert probe.duplicates == 1
 
 
 def test_two_nn_is_exact_far_from_the_origin():
@@ -247,6 +284,111 @@ def test_probes_hold_references_and_reset():
     assert measured(probe, small) == effective_rank(small["audio"]).item()
 
 
+# Streams: more rows than are held
+
+STREAMED = {name: build for name, build in EVERY_PROBE.items() if name != "twonn"}
+
+
+def spectra() -> dict[str, Tensor]:
+    """Clouds of 500 rows whose Gram matrix stands for them, hardly does, or does not."""
+    full = cloud(500, 24, seed=8).double() + 0.3
+    noise = cloud(500, 24, seed=9).double()
+    low = cloud(500, 6, seed=10).double() @ cloud(6, 24, seed=11).double()
+    return {"full": full, "steep": full / torch.arange(1, 25) ** 3, "low": low + 1e-6 * noise, "flat": low}
+
+
+def batch(rows: Tensor, index: Tensor) -> dict[str, Tensor]:
+    return {"audio": rows[index], "text": rows[index] + 0.1, "audio_index": index, "text_index": index}
+
+
+@pytest.mark.parametrize("size", [37, 500])
+@pytest.mark.parametrize("spectrum", spectra())
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_folded_stream_gives_the_number_of_the_rows(monkeypatch, name, spectrum, size):
+    rows, order = spectra()[spectrum], torch.randperm(500, generator=torch.Generator().manual_seed(12))
+    whole = measured(STREAMED[name](), batch(rows, torch.arange(500)))
+    monkeypatch.setattr(base, "CHUNK", 50)
+    probe = STREAMED[name]()
+    for index in order.split(size):
+        probe.update(**batch(rows, index))
+    for index in order[100:200].split(size):  # again
+        probe.update(**batch(rows, index))
+    assert sum(map(len, probe.audio)) <= 50
+    assert sum(map(len, probe.text_folded)) <= 25
+    assert probe.compute().item() == pytest.approx(whole, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", EVERY_PROBE)
+def test_merged_states_count_what_both_saw_once(monkeypatch, name):
+    rows = spectra()["full"]
+    whole = measured(EVERY_PROBE[name](), batch(rows, torch.arange(500)))
+    monkeypatch.setattr(base, "CHUNK", 50)
+    one, other = EVERY_PROBE[name](), EVERY_PROBE[name]()
+    for index in torch.arange(251).split(40):
+        one.update(**batch(rows, index))
+    for index in torch.tensor([*range(251, 500), 0]).split(40):  # as a padded sampler gives
+        other.update(**batch(rows, index))
+    one.merge_state(other)
+    assert one.compute().item() == pytest.approx(whole, rel=1e-9)
+    one.update(**batch(rows, torch.arange(100)))
+    assert one.compute().item() == pytest.approx(whole, rel=1e-9)
+
+
+def test_rows_folded_on_two_processes_are_refused(monkeypatch):
+    monkeypatch.setattr(base, "CHUNK", 50)
+    one, other = RankMe(side="audio"), RankMe(side="audio")
+    for probe in (one, other):
+        probe.update(**batch(spectra()["full"], torch.arange(500)))
+    one.merge_state(other)
+    with pytest.raises(
+        ValueError, match=r"^RankMe\(audio\): needs each audio row on one process; 450 came on"
+    ):
+        one.compute()
+
+
+PROCESS = """
+import sys, torch, test_probes as t
+from clapbench.probes import base
+rank, rows = int(sys.argv[1]), t.spectra()["full"]
+torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
+base.CHUNK = 50
+mine = torch.arange(rank, 500, 2) if rank else torch.tensor([*range(0, 30, 2), 1])  # one folds, one does not
+mine = mine if rank else torch.cat([mine, torch.arange(30, 60, 2)])
+for name, build in t.EVERY_PROBE.items():
+    probe = build()
+    for index in mine.split(9):
+        probe.update(**t.batch(rows, index))
+    print(name, repr(probe.compute().item()))
+"""
+
+
+def test_two_processes_give_the_number_of_one(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", PROCESS]
+    path = {**os.environ, "PYTHONPATH": f"{CONF.parent}:{CONF.parent / 'tests'}", "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], env=path, stdout=-1, text=True)
+        for rank in (0, 1)
+    ]
+    seen = torch.cat([torch.arange(0, 60, 2), torch.arange(1, 500, 2)])
+    whole = {name: measured(build(), batch(spectra()["full"], seen)) for name, build in EVERY_PROBE.items()}
+    for process in both:
+        out = process.communicate(timeout=60)[0]
+        found = {name: float(value) for name, value in map(str.split, out.splitlines())}
+        assert found == pytest.approx(whole, rel=1e-9)
+
+
+@pytest.mark.parametrize("spectrum", spectra())
+def test_moments_have_the_mean_and_the_spread_of_the_cloud(monkeypatch, spectrum):
+    x = spectra()[spectrum]
+    monkeypatch.setattr(base, "CHUNK", 50)
+    probe = RankMe(side="audio")
+    probe.update(**batch(x, torch.arange(500)))
+    cloud = probe.moments("audio")
+    assert cloud.n == 500
+    torch.testing.assert_close(cloud.mean, x.mean(dim=0), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(base.gram(cloud.centred) / 499, x.T.cov(), rtol=1e-9, atol=1e-9)
+
+
 # Refusals
 
 
@@ -297,7 +439,7 @@ def test_no_update_at_all_is_refused():
         (lambda: two_nn_dimension(cloud(9, 2, seed=0), discard=1.0), r"discard must be in \[0, 1\), got 1.0"),
         (lambda: two_nn_dimension(cloud(9, 2, seed=0), discard=-0.1), "discard must be"),
         (lambda: two_nn_dimension(cloud(9, 2, seed=0), discard=0.9), "at least 2 ratios, got 0"),
-        (lambda: two_nn_dimension(cloud(9, 2, seed=0), plotting_position="i"), "plotting_position must be"),
+        (lambda: two_nn_dimension(cloud(9, 2, seed=0), plotting="i"), "plotting must be"),
         (lambda: two_nn_dimension(torch.cat([cloud(9, 2, seed=0), torch.zeros(1, 2)])), "row 9 is all zeros"),
         (lambda: two_nn_dimension(torch.arange(1.0, 9.0)[:, None].double() * 1e-200), "range of float64"),
         (

@@ -26,6 +26,7 @@ SIDES = ("audio", "text")
 ITEM = {"audio": "clip", "text": "caption"}
 MIN_ROWS = 2  # a single row has no shape
 CHUNK = 8192  # rows folded at once
+SHARED = 2**22  # values of a cloud that is kept with its singular values: 32 MiB
 MAX_CONDITION = 1e7  # of a Gram matrix that stands for its rows: more loses what is below 1e-9
 MAX_LOSS = 1e-10  # share of the sum of singular values that a Gram matrix may lose
 SQUARES = (1e-200, 1e200)  # outside, a Gram matrix leaves the range of float64
@@ -172,7 +173,7 @@ class StreamedProbe(Probe):
     def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
         if not len(getattr(self, f"{side}_folded")):  # a process with nothing to fold gathers all the same
             empty = on_float64_device(rows[:0]).double()
-            setattr(self, f"{side}_folded", [_weighted(empty)])
+            setattr(self, f"{side}_folded", [empty.new_empty(0, empty.shape[1] + 1)])
             setattr(self, f"{side}_folded_index", [index[:0].to(empty.device)])
         for piece, where in zip(rows.split(CHUNK), index.split(CHUNK), strict=True):
             super().hold(side, piece, where)
@@ -187,14 +188,14 @@ class StreamedProbe(Probe):
         _refuse_few(n, side=side)
         if not len(known):
             return moments(rows)
-        stacked = torch.cat([_joined(getattr(self, f"{side}_folded")), _weighted(rows)])
+        stacked = _stacked(_joined(getattr(self, f"{side}_folded")), rows)
         return Moments(n=n, weights=stacked[:, 0], rows=stacked[:, 1:])
 
     def _fold_all_but_the_last(self, side: str) -> None:
         *pieces, last = getattr(self, side)
         *where, last_where = getattr(self, f"{side}_index")
         rows, index, known = self._unfolded(side, _joined(pieces), _joined(where))
-        stacked = torch.cat([_joined(getattr(self, f"{side}_folded")), _weighted(rows)])
+        stacked = _stacked(_joined(getattr(self, f"{side}_folded")), rows)
         setattr(self, f"{side}_folded", [self.fold(stacked)])
         setattr(self, f"{side}_folded_index", [torch.cat([known, index]).sort().values])
         setattr(self, side, [last])
@@ -209,14 +210,16 @@ class StreamedProbe(Probe):
         if len(twice):
             raise ValueError(
                 f"needs each {side} row on one process; {len(twice)} came on several (first: position "
-                f"{int(twice[0])}), too far from the end of each to be taken out again. Give every process rows of its own."
+                f"{int(twice[0])}), too far from the end of each to be taken out again. "
+                f"Give every process rows of its own."
             )
         rows, index = _once(rows, index)
         place = torch.searchsorted(known, index.to(known.device))
         new = torch.ones_like(place, dtype=torch.bool)
         inside = place < len(known)
         new[inside] = known[place[inside]] != index.to(known.device)[inside]
-        return rows[new], index.to(known.device)[new], known
+        index = index.to(known.device)
+        return (rows, index, known) if new.all() else (rows[new], index[new], known)
 
 
 def checked(x: Float[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
@@ -262,7 +265,7 @@ def shared_singular_values(cloud: Moments, *, who: str) -> Float64[Tensor, " m"]
         if rows.shape == cloud.rows.shape and rows.device == cloud.rows.device and rows.equal(cloud.rows):
             return s
     s = singular_values(cloud.rows, who=who)
-    if cloud.n <= 2 * CHUNK:
+    if cloud.rows.numel() <= SHARED:
         _spectra.append((cloud.rows, s))
     return s
 
@@ -270,17 +273,18 @@ def shared_singular_values(cloud: Moments, *, who: str) -> Float64[Tensor, " m"]
 def triangle(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
     """At most d rows with the Gram matrix of ``x``, upper triangular.
 
-    By Cholesky's root of the Gram matrix where that is well conditioned, else by rotations (QR), which are three
-    times slower and do not square: no more than 1e-9 of any singular value is lost.
+    By Cholesky's root of the Gram matrix of its columns at unit length, if that is well conditioned: then every
+    singular value keeps nine digits. Else by rotations (QR), which are three times slower and do not square.
     """
     if len(x) > x.shape[1]:
         square = gram(x)
-        root, fault = torch.linalg.cholesky_ex(square, upper=True)
+        length = square.diagonal().sqrt()
+        root, fault = torch.linalg.cholesky_ex(square / length.outer(length), upper=True)
         if not fault:
             one = torch.eye(len(root), dtype=root.dtype, device=root.device)
             inverse = torch.linalg.solve_triangular(root, one, upper=True)
-            if square.norm() * inverse.square().sum() <= MAX_CONDITION:
-                return root
+            if (root.T @ root).norm() * inverse.square().sum() <= MAX_CONDITION:
+                return root * length
     return _by_rotations(x)
 
 
@@ -299,9 +303,12 @@ def _by_rotations(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
     return r
 
 
-def _weighted(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "n e"]:
-    """Each row behind its weight, 1."""
-    return torch.cat([rows.new_ones(len(rows), 1), rows], dim=1)
+def _stacked(folded: Float64[Tensor, "m e"], rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "m+n e"]:
+    """``rows``, each behind its weight 1, under those ``folded`` before."""
+    stacked = rows.new_ones(len(folded) + len(rows), rows.shape[1] + 1)
+    stacked[: len(folded)] = folded
+    stacked[len(folded) :, 1:] = rows
+    return stacked
 
 
 def _once(rows: Tensor, index: Int[Tensor, " n"]) -> tuple[Tensor, Int[Tensor, " m"]]:
@@ -310,7 +317,9 @@ def _once(rows: Tensor, index: Int[Tensor, " n"]) -> tuple[Tensor, Int[Tensor, "
     first = torch.ones_like(index, dtype=torch.bool)
     first[1:] = index[order].diff() != 0
     order = order[first]
-    return on_float64_device(rows[order]).double(), index[order]
+    if len(order) < len(index) or index.diff().lt(0).any():  # else a copy for nothing
+        rows, index = rows[order], index[order]
+    return on_float64_device(rows).double(), index
 
 
 def _refuse_few(n: int, *, side: str) -> None:

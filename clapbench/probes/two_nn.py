@@ -9,30 +9,38 @@ Source: Facco et al. 2017 (Estimating the intrinsic dimension of datasets by a m
 information), the Two-NN algorithm, with the top tenth discarded. Repeated rows have no ratio and are removed
 before the search, so N counts distinct rows. Near-duplicates stay: captions that lie close to a swapped
 partner pull D towards 1 or 2 whatever the rest of the cloud does.
+
+The search is exact and quick: products of single-precision rows in blocks propose neighbours, distances from
+differences in double precision decide among them, and a row whose proposals single precision cannot tell from the
+rest is searched again in double.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, checked
+from clapbench.probes.base import SQUARES, SideProbe, checked
 
 PLOTTING_POSITIONS = ("i/N", "i/(N+1)")
 MIN_DISTINCT = 4  # rows
 MIN_RATIOS = 2  # left for the line after discarding
-BLOCK = 2**23  # distances held at once: 64 MiB
+BLOCK = 4096  # rows by rows whose products are held at once: 64 MiB
+GROUP = 32  # products of which the largest stands for all
+PROPOSED = 4  # neighbours of a row, of which two are wanted
+FAR = -1e30  # product with a row that is none
 
 
 def two_nn_dimension(
-    x: Float[Tensor, "n d"], discard: float = 0.1, plotting_position: str = "i/N"
+    x: Float[Tensor, "n d"], discard: float = 0.1, plotting: str = "i/N"
 ) -> Float64[Tensor, ""]:
     """Two-NN dimension of the distinct rows of ``x``, in float64.
 
-    ``discard`` is the share of the largest ratios left out, in [0, 1). The ``plotting_position`` is F:
+    ``discard`` is the share of the largest ratios left out, in [0, 1). The position ``plotting`` is F:
     ``i/N``, for which the last ratio (F = 1) is always left out, or ``i/(N+1)``.
 
     Raises ValueError for fewer than 4 distinct rows, a row that is not finite or all zeros (a failed
@@ -43,7 +51,7 @@ def two_nn_dimension(
     >>> round(two_nn_dimension(x).item(), 1)
     2.0
     """
-    _refuse_settings(discard, plotting_position, who="two_nn_dimension")
+    _refuse_settings(discard, plotting, who="two_nn_dimension")
     x = checked(x, who="two_nn_dimension")
     if not x.any(dim=1).all():
         first = int((~x.any(dim=1)).nonzero()[0])
@@ -55,7 +63,7 @@ def two_nn_dimension(
             f"two_nn_dimension: needs at least {MIN_DISTINCT} distinct rows, got {n} ({len(x) - n} repeated)."
         )
     kept = int(n * (1 - discard))
-    if plotting_position == "i/N":
+    if plotting == "i/N":
         kept = min(kept, n - 1)
     if kept < MIN_RATIOS:
         raise ValueError(
@@ -65,7 +73,7 @@ def two_nn_dimension(
     log_mu = _neighbour_ratios(points).sort().values[:kept].log()
     if not log_mu.any():
         raise ValueError("two_nn_dimension: each row has its two nearest others at one distance: no slope.")
-    whole = n if plotting_position == "i/N" else n + 1
+    whole = n if plotting == "i/N" else n + 1
     f = torch.arange(1, kept + 1, dtype=x.dtype, device=x.device) / whole
     return -(log_mu @ torch.log1p(-f)) / (log_mu @ log_mu)
 
@@ -82,33 +90,30 @@ def count_duplicates(x: Float[Tensor, "n d"]) -> int:
 class TwoNN(SideProbe):
     """Two-NN dimension of one side."""
 
-    def __init__(
-        self, side: str, discard: float = 0.1, plotting_position: str = "i/N", **kwargs: Any
-    ) -> None:
+    def __init__(self, side: str, discard: float = 0.1, plotting: str = "i/N", **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
-        _refuse_settings(discard, plotting_position, who="TwoNN")
+        _refuse_settings(discard, plotting, who="TwoNN")
         self.discard = discard
-        self.plotting_position = plotting_position
+        self.plotting = plotting
+        self.duplicates: int | None = None  # rows left out of the last number, as they repeat another
 
     def measure(self) -> Float64[Tensor, ""]:
-        return two_nn_dimension(
-            self.rows(self.side), discard=self.discard, plotting_position=self.plotting_position
-        )
+        rows = self.rows(self.side)
+        self.duplicates = count_duplicates(rows)
+        return two_nn_dimension(rows, discard=self.discard, plotting=self.plotting)
 
 
 def _distinct(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
-    return torch.unique(x + 0.0, dim=0)  # + 0.0 makes -0.0 equal to 0.0
+    """One of each row. Only rows that share their first value are compared."""
+    _, which, count = x[:, 0].unique(return_inverse=True, return_counts=True)
+    shared = count[which] > 1
+    return torch.cat([x[~shared], x[shared].unique(dim=0)]) if shared.any() else x
 
 
 def _neighbour_ratios(x: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
-    """r2 / r1 of each row. Distances from differences: the expanded square loses near neighbours."""
-    ratios = []
-    for rows in torch.arange(len(x), device=x.device).split(max(1, BLOCK // len(x))):
-        distance = torch.cdist(x[rows], x, compute_mode="donot_use_mm_for_euclid_dist")
-        distance[torch.arange(len(rows), device=x.device), rows] = torch.inf
-        r1, r2 = distance.topk(2, largest=False).values.unbind(dim=1)
-        ratios.append(r2 / r1)
-    mu = torch.cat(ratios)
+    """r2 / r1 of each row."""
+    nearest = _nearest_two(x)
+    mu = nearest[:, 1] / nearest[:, 0]
     if not mu.isfinite().all():
         raise ValueError(
             "two_nn_dimension: distances of distinct rows leave the range of float64. Rescale x."
@@ -116,8 +121,125 @@ def _neighbour_ratios(x: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
     return mu
 
 
-def _refuse_settings(discard: float, plotting_position: str, *, who: str) -> None:
+def _nearest_two(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n 2"]:
+    """Distances of each row to its two nearest others."""
+    centred = x - x.mean(dim=0)
+    radius = centred.norm(dim=1).max()
+    doubtful = torch.arange(len(x), device=x.device)
+    if not SQUARES[0] < radius**2 < SQUARES[1]:
+        return _searched(x, doubtful)
+    centred /= radius
+    nearest = x.new_empty(len(x), 2)
+    # Products in "single" precision may be of fewer digits than the bound below supposes, if somebody allowed it.
+    exact = torch.get_float32_matmul_precision() == "highest"
+    for dtype in (torch.float32, torch.float64) if exact else (torch.float64,):
+        with torch.autocast(x.device.type, enabled=False):
+            few = len(doubtful) < len(x)
+            search = partial(_propose_for, wanted=doubtful) if few else _propose
+            product, proposed = search(centred.to(dtype))
+        nearest[doubtful] = _decided(x, doubtful, proposed)
+        # What was not proposed is no nearer than the last proposal, but for the error of a sum of d + 2 products
+        # in the unit ball.
+        error = 2 * (x.shape[1] + 4) * torch.finfo(dtype).eps
+        beyond = -2 * product[:, -1].double() - error
+        doubtful = doubtful[(nearest[doubtful, 1] / radius).square() > beyond]
+        if not len(doubtful):
+            return nearest
+    nearest[doubtful] = _searched(x, doubtful)
+    return nearest
+
+
+def _propose(y: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n p"], Int[Tensor, "n p"]]:
+    """For each row the largest of $-|y_i - y_j|^2 / 2$ over the others, and their j; each pair once."""
+    left = _lifted(y)
+    swap = [*range(y.shape[1]), -1, -2]  # the product of a lifted row with a swapped one is what is wanted
+    proposals = min(PROPOSED, len(y) - 1)
+    product = y.new_full((len(left), proposals), -torch.inf)
+    proposed = torch.zeros_like(product, dtype=torch.long)
+    steps = torch.arange(GROUP, device=y.device)
+
+    def take(rows: slice, start: int, block: Float[Tensor, "r c"], dim: int) -> None:
+        """Keeps the largest along ``dim`` of ``block``, which are in the groups with the largest maxima."""
+        groups = block.unflatten(dim, (GROUP, -1)).amax(dim=dim)
+        width = groups.shape[dim]
+        leading = groups.topk(min(proposals, width), dim=dim).indices.unsqueeze(dim)
+        member = leading + width * (steps[:, None, None] if dim == 0 else steps[:, None])
+        member = member.flatten(dim, dim + 1)
+        some = block.gather(dim, member)
+        if dim == 0:
+            some, member = some.T, member.T
+        values = torch.cat([product[rows], some], dim=1)
+        where = torch.cat([proposed[rows], member + start], dim=1)
+        best = values.topk(proposals, dim=1)
+        product[rows], proposed[rows] = best.values, where.gather(1, best.indices)
+
+    for i in range(0, len(left), BLOCK):
+        rows = slice(i, i + BLOCK)
+        for j in range(i, len(left), BLOCK):
+            columns = slice(j, j + BLOCK)
+            block = left[rows] @ left[columns][:, swap].T
+            if i == j:
+                block.fill_diagonal_(-torch.inf)
+            else:
+                take(columns, i, block, dim=0)
+            take(rows, j, block, dim=1)
+    return product[: len(y)], proposed[: len(y)]
+
+
+def _lifted(y: Float[Tensor, "n d"]) -> Float[Tensor, "m e"]:
+    r"""Rows $(y, 1, -|y|^2 / 2)$; then, to whole groups, rows that are far from all."""
+    half = y.square().sum(dim=1, keepdim=True) / 2
+    far = -len(y) % GROUP
+    return torch.cat(
+        [
+            torch.nn.functional.pad(y, (0, 0, 0, far)),
+            torch.nn.functional.pad(torch.ones_like(half), (0, 0, 0, far), value=1.0),
+            torch.nn.functional.pad(-half, (0, 0, 0, far), value=FAR),
+        ],
+        dim=1,
+    )
+
+
+def _propose_for(
+    y: Float[Tensor, "n d"], wanted: Int[Tensor, " m"]
+) -> tuple[Float[Tensor, "m p"], Int[Tensor, "m p"]]:
+    """As `_propose`, for the rows ``wanted`` alone."""
+    half = y.square().sum(dim=1) / 2
+    found = []
+    for rows in wanted.split(max(1, BLOCK * BLOCK // (2 * len(y)))):
+        block = y[rows] @ y.T
+        block -= half
+        block -= half[rows, None]
+        block[torch.arange(len(rows), device=y.device), rows] = -torch.inf
+        found.append(block.topk(min(PROPOSED, len(y) - 1), dim=1))
+    return torch.cat([top.values for top in found]), torch.cat([top.indices for top in found])
+
+
+def _decided(
+    x: Float64[Tensor, "n d"], wanted: Int[Tensor, " m"], proposed: Int[Tensor, "m p"]
+) -> Float64[Tensor, "m 2"]:
+    """The two smallest distances to the rows proposed, from differences: expanded squares lose near neighbours."""
+    size = max(1, BLOCK * GROUP // x.shape[1])
+    return torch.cat(
+        [
+            (x[some] - x[rows, None]).norm(dim=2).topk(2, largest=False).values
+            for rows, some in zip(wanted.split(size), proposed.split(size), strict=True)
+        ]
+    )
+
+
+def _searched(x: Float64[Tensor, "n d"], wanted: Int[Tensor, " m"]) -> Float64[Tensor, "m 2"]:
+    """The two smallest distances to all other rows, from differences."""
+    found = []
+    for rows in wanted.split(max(1, BLOCK * BLOCK // len(x))):
+        distance = torch.cdist(x[rows], x, compute_mode="donot_use_mm_for_euclid_dist")
+        distance[torch.arange(len(rows), device=x.device), rows] = torch.inf
+        found.append(distance.topk(2, largest=False).values)
+    return torch.cat(found)
+
+
+def _refuse_settings(discard: float, plotting: str, *, who: str) -> None:
     if not 0 <= discard < 1:
         raise ValueError(f"{who}: discard must be in [0, 1), got {discard}.")
-    if plotting_position not in PLOTTING_POSITIONS:
-        raise ValueError(f"{who}: plotting_position must be 'i/N' or 'i/(N+1)', got {plotting_position!r}.")
+    if plotting not in PLOTTING_POSITIONS:
+        raise ValueError(f"{who}: plotting must be 'i/N' or 'i/(N+1)', got {plotting!r}.")
