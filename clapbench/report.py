@@ -19,7 +19,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from clapbench import cache
+from clapbench import cache, published
 from clapbench.cells import Sweep, defined, frame, read
 from clapbench.console import console
 from clapbench.correlate import MIN_PAIRS, Correlation, correlate
@@ -222,10 +222,45 @@ def number(value: float | None, *, digits: int, sign: bool = False) -> str:
     return text.replace("0.", ".", 1) if abs(value) < 1 and digits > 1 else text
 
 
+def show_published(folder: Path) -> None:
+    """Writes the published study's table 4, recomputed, into ``folder``, and prints it with its audit."""
+    table = Table(
+        title=f"{published.SOURCE}: table 4, recomputed from tables 2 and 3",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("probe", no_wrap=True)
+    for name in ("Spearman", "printed", "p", "exact p", "Holm", "Pearson", "printed", "p", "agrees"):
+        table.add_column(name, justify="right")
+    for row in published.write(folder):
+        rank = number(row.spearman, digits=2, sign=True), number(row.printed_spearman, digits=2, sign=True)
+        linear = number(row.pearson, digits=2, sign=True), number(row.printed_pearson, digits=2, sign=True)
+        p = [number(p, digits=3) for p in (row.spearman_p, row.spearman_p_exact, row.spearman_p_holm)]
+        table.add_row(
+            row.probe,
+            *rank,
+            *p,
+            *linear,
+            number(row.pearson_p, digits=3),
+            "yes" if row.agrees else "[red]no[/]",
+        )
+    console.print(table)
+    for sentence in published.audit():
+        console.print(sentence, highlight=False)
+    console.print(f"[dim]{folder}: correlations.csv, audit.txt.[/]")
+
+
+USAGE = """usage: python -m clapbench.report outputs/NAME   rebuilds and prints the summary of a sweep
+       python -m clapbench.report published      recomputes the published study's table 4: outputs/published"""
+
+
 def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
-        print("usage: python -m clapbench.report outputs/NAME   rebuilds and prints the summary of a sweep")
+        print(USAGE)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
+    if arguments[0] == "published":
+        show_published(Path("outputs", "published"))
+        return 0
     try:
         show(build(Path(arguments[0])))
     except (FileNotFoundError, ValueError) as error:

@@ -20,7 +20,7 @@ LAYERS = [
     {"benchmarks.compositional"},
     {"encoders", "benchmarks", "probes", "regularizers", "losses", "correlate"},
     {"cache", "training_pairs", "data"},
-    {"module", "progress", "cells"},
+    {"module", "progress", "cells", "published"},
     {"config", "tracking"},
     {"loops", "report"},
     {"run", "fit", "fetch", "compare"},
