@@ -26,8 +26,9 @@ from clapbench.encoders.base import Encoder
 from clapbench.encoders.outside import Outside
 from clapbench.module import Encode, Probed, Score
 from clapbench.probes.base import Probe
+from clapbench.probes.paired import bind
 from clapbench.progress import EncodingProgress
-from clapbench.schema import Embeddings, Judgement
+from clapbench.schema import Case, Embeddings, Judgement
 
 
 class Encoding:
@@ -124,10 +125,12 @@ def probe(
     probes: Mapping[str, Probe],
     embeddings: Embeddings,
     judgement: Judgement,
+    cases: Sequence[Case],
     logger: Any,
 ) -> Probed:
     """Probes of embeddings by the Trainer's test loop on its device; ``judgement`` is logged with them."""
     quiet_lightning()
+    bind(probes.values(), cases=cases, embeddings=embeddings)
     module = Score(probes=probes, judgement=judgement)
     make_trainer(cfg, logger=logger).test(module, row_loader(embeddings), verbose=False)
     return module.probed

@@ -21,6 +21,7 @@ from clapbench.data import CaptionBatch, ClipBatch, EncodingPlan, Indexed, RowBa
 from clapbench.encoders.base import Encoder, unit
 from clapbench.losses import contrastive_loss
 from clapbench.probes.base import Probe
+from clapbench.probes.paired import bind
 from clapbench.regularizers.base import Clouds, Regularizer
 from clapbench.schema import Judgement
 from clapbench.training_pairs import PairBatch
@@ -187,6 +188,7 @@ class Learn(pl.LightningModule):
         for number, (name, plan) in enumerate(self.held_out.items()):
             audio, text = self.rows[2 * number : 2 * number + 2]
             embeddings = plan.embeddings(audio=audio, text=text)
+            bind(self.probing.probes.values(), cases=plan.benchmark.cases(), embeddings=embeddings)
             for batch in row_loader(embeddings):
                 self.probing.update(batch.to(self.device))
             numbers = {**plan.benchmark.judge(embeddings).numbers, **self.probing.compute().values}

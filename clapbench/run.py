@@ -219,7 +219,14 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
         content=OmegaConf.to_container(cfg, resolve=True),
     )
     try:
-        probed = loops.probe(cfg, probes=probes, embeddings=embeddings, judgement=judgement, logger=logger)
+        probed = loops.probe(
+            cfg,
+            probes=probes,
+            embeddings=embeddings,
+            judgement=judgement,
+            cases=[] if no_text else wanted.benchmark.cases(),
+            logger=logger,
+        )
     finally:
         tracking.finish(logger, summary={"n_items": wanted.benchmark.n_items})
     scored = time.perf_counter()

@@ -20,8 +20,10 @@ from clapbench.benchmarks.base import Benchmark
 from clapbench.encoders.base import Encoder, fingerprint
 from clapbench.encoders.outside import Outside
 from clapbench.probes.base import Probe
+from clapbench.probes.paired import bind
 from clapbench.regularizers.base import Clouds, Regularizer
 from clapbench.run import check
+from clapbench.schema import Case, Embeddings
 
 CAPTIONS = [
     "A bell ringing before rain falling",
@@ -191,7 +193,16 @@ class TestProbe:
     n, d = 60, 16
 
     def build(self, name: str) -> Probe:
-        return instantiate(config.probe_configs(name)[name])
+        """The probe, told that clip i and caption i match and that 2 i and 2 i + 1 are swap partners."""
+        probe = instantiate(config.probe_configs(name)[name])
+        ids = tuple(map(str, range(self.n)))
+        cases = [
+            Case(clips=ids[i : i + 2], captions=ids[i : i + 2], match=((True, False), (False, True)))
+            for i in range(0, self.n, 2)
+        ]
+        nothing = np.zeros((self.n, 1), dtype=np.float32)
+        bind([probe], cases=cases, embeddings=Embeddings(nothing, ids, nothing, ids))
+        return probe
 
     def value(self, name: str, *, order: torch.Tensor, cuts: list[int]) -> float:
         probe = self.build(name)

@@ -16,7 +16,7 @@ LAYERS = [
     {"downloads", "scores"},
     {"audio", "mel", "checkpoints", "synth"},
     {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
-    {"encoders.tokens", "encoders.htsat", "encoders.outside"},
+    {"encoders.tokens", "encoders.htsat", "encoders.outside", "probes.neighbours", "probes.paired"},
     {"benchmarks.compositional"},
     {"encoders", "benchmarks", "probes", "regularizers", "losses", "correlate"},
     {"cache", "training_pairs", "data"},

@@ -1,0 +1,75 @@
+r"""Alignment and uniformity: how near matched rows lie, and how evenly a side fills the sphere.
+
+With unit rows $u$, $v$:
+
+- alignment is the mean over matched pairs of $\lVert u_i - v_i\rVert^2$, 0 to 4;
+- uniformity is $\ln$ of the mean over all $i < j$ of one side of $\exp(-2 \lVert u_i - u_j\rVert^2)$, -8 to 0:
+  lower is more even, 0 is a single point. About -4 for an even cloud in many dimensions.
+
+Source: Wang and Isola 2020, section 4.1, with their exponents 2 and 2. Rows are brought to unit length. A clip with
+several captions counts in every pair of it.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from clapbench.probes.base import SideProbe, checked
+from clapbench.probes.paired import PairedProbe, Pairs
+
+BLOCK = 2**22  # cosines held at once: 32 MiB
+
+
+def alignment(audio: Float[Tensor, "n d"], text: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+    """Mean squared distance of row i of ``audio`` from row i of ``text``, both at unit length.
+
+    >>> alignment(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 3.0]])).item()
+    2.0
+    """
+    u, v = (_unit(side, who="alignment") for side in (audio, text))
+    return (u - v).square().sum(dim=1).mean()
+
+
+def uniformity(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+    """Logarithm of the mean Gaussian potential between two rows of ``x`` at unit length.
+
+    Raises ValueError for fewer than 2 rows and for a row of zeros.
+
+    >>> uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])).item()
+    -8.0
+    """
+    if len(x) < 2:
+        raise ValueError(f"uniformity: needs at least 2 rows, got {len(x)}.")
+    u = _unit(x, who="uniformity")
+    n, total = len(u), u.new_zeros(())
+    for start in range(0, n, max(1, BLOCK // n)):
+        rows = u[start : start + max(1, BLOCK // n)]
+        potential = (4 * (rows @ u[start:].T - 1)).clamp(max=0).exp()  # -2 |u - v|^2 = 4 (u.v - 1)
+        total = total + potential.triu(diagonal=1).sum()
+    return (total / (n * (n - 1) / 2)).log()
+
+
+class Alignment(PairedProbe):
+    """Mean squared distance of matched clips and captions."""
+
+    def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        return alignment(*self.matched(pairs.matches, least=1))
+
+
+class Uniformity(SideProbe):
+    """Uniformity of one side."""
+
+    def measure(self) -> Float64[Tensor, ""]:
+        return uniformity(self.rows(self.side))
+
+
+def _unit(x: Float[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
+    x = checked(x, who=who)
+    length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    if not length.all():
+        raise ValueError(
+            f"{who}: row {int((length[:, 0] == 0).nonzero()[0])} is all zeros: it has no direction."
+        )
+    return x / length

@@ -1,0 +1,92 @@
+r"""What swapping the words of a caption, or the events of a clip, does to an embedding.
+
+An item has clips $a_p, a_r$ and captions $t_p, t_r$, where r is p with its parts exchanged.
+
+- Swap separation of a side is $\sqrt{\overline{\lVert x_p - x_r\rVert^2} / \overline{\lVert x_i - x_j\rVert^2}}$, over
+  swapped partners above and over all two rows of the side below. 0 or more: 0 where a swap changes nothing (a bag of
+  words), 1 where it moves a caption as far as another caption is.
+- Swap alignment is the mean over items of $\cos(t_p - t_r, a_p - a_r)$, -1 to 1, 0 for directions that have nothing in
+  common. Since $(t_p - t_r) \cdot (a_p - a_r) = s_{pp} + s_{rr} - s_{pr} - s_{rp}$, the right way of matching the
+  item's four is the better one exactly where its cosine is above 0; H asks for that and more.
+
+Source: none; both are made for benchmarks of swapped pairs, and the second is close to a score: it reads the matches,
+so a correlation of it with H is no evidence that geometry predicts H.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from clapbench.probes.base import SideProbe, checked
+from clapbench.probes.paired import PairedProbe, Pairs
+
+
+def swap_separation(x: Float[Tensor, "n d"], partners: Int[Tensor, "p 2"]) -> Float64[Tensor, ""]:
+    """Distance of rows ``partners`` of ``x`` from each other, against that of any two rows, root mean square.
+
+    Raises ValueError for no partners, and for rows that are all equal.
+
+    >>> x = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+    >>> round(swap_separation(x, torch.tensor([[0, 1], [2, 3]])).item(), 4)
+    0.1219
+    """
+    if not len(partners):
+        raise ValueError("swap_separation: undefined: needs at least 1 pair of swapped partners, got 0.")
+    x = checked(x, who="swap_separation")
+    n = len(x)
+    # Mean over i != j of |x_i - x_j|^2 is twice the variance with n - 1.
+    apart = 2 * (x - x.mean(dim=0)).square().sum() / max(n - 1, 1)
+    if apart <= (n * torch.finfo(x.dtype).eps) ** 2 * x.square().sum():
+        raise ValueError(f"swap_separation: undefined: all {n} rows are equal.")
+    moved = (x[partners[:, 0]] - x[partners[:, 1]]).square().sum(dim=1).mean()
+    return (moved / apart).sqrt()
+
+
+def swap_alignment(clips: Float[Tensor, "n 2 d"], captions: Float[Tensor, "n 2 d"]) -> Float64[Tensor, ""]:
+    """Mean cosine between the difference of two captions and that of their clips, in n items.
+
+    An item whose clips or whose captions are equal has no direction and counts 0: no model gets it right by it.
+    Raises ValueError for no items, and where no item has a direction on both sides.
+
+    >>> clips, captions = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]), torch.tensor([[[3.0, 3.0], [0.0, 0.0]]])
+    >>> round(swap_alignment(clips, captions).item(), 4)
+    0.7071
+    """
+    if not len(clips):
+        raise ValueError("swap_alignment: undefined: needs at least 1 item of swapped pairs, got 0.")
+    if not (clips.isfinite().all() and captions.isfinite().all()):
+        raise ValueError("swap_alignment: needs finite rows, got some that are not.")
+    sides = [(x.cpu() if x.device.type == "mps" else x).double() for x in (clips, captions)]
+    a, t = (x[:, 0] - x[:, 1] for x in sides)
+    length = torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(t, dim=1)
+    if not length.any():
+        raise ValueError(
+            f"swap_alignment: undefined: in none of {len(length)} items do the clips and the captions differ."
+        )
+    return ((a * t).sum(dim=1) / length.where(length > 0, 1.0)).mean()
+
+
+class SwapSeparation(SideProbe, PairedProbe):
+    """Swap separation of one side."""
+
+    needs = "swapped partners"
+
+    def __init__(self, side: str, **kwargs: Any) -> None:
+        super().__init__(side, **kwargs)
+
+    def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        return swap_separation(self.rows(self.side), pairs.swapped(self.side))
+
+
+class SwapAlignment(PairedProbe):
+    """Swap alignment over the items of a benchmark."""
+
+    needs = "items of two swapped pairs"
+
+    def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        audio, text = self.rows("audio"), self.rows("text")
+        return swap_alignment(audio[pairs.items[:, :2]], text[pairs.items[:, 2:]])
