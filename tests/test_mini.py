@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from clapbench.benchmarks.base import Benchmark
+from clapbench.benchmarks.compositional import Compositional
 from clapbench.data import EncodingPlan
 from clapbench.encoders import mini
 from clapbench.encoders.base import fingerprint, silence_after
@@ -21,7 +21,7 @@ BEFORE = "A bell ringing before rain falling"
 SWAPPED = "Rain falling before a bell ringing"
 
 
-class Captions(Benchmark):
+class Captions(Compositional):
     """Captions alone, each paired with a clip that nobody opens."""
 
     def __init__(self, captions: tuple[str, ...]) -> None:
