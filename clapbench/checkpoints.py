@@ -51,8 +51,9 @@ def find(*, checkpoint: str | None, source: str | None, sha256: str | None, mode
     if path.is_dir():  # as transformers saves a model
         path = path / "model.safetensors"
     if not path.is_file():
+        fetched = f", or model.checkpoint=null to fetch {source.partition('#')[0]}" if source else ""
         raise FileNotFoundError(
-            f"model {model!r}: no checkpoint at {path}. Set model.checkpoint=PATH, "
+            f"model {model!r}: no checkpoint at {path}. Set model.checkpoint=PATH{fetched}, "
             f"or run model=mini to try the pipeline with the weights that clapbench ships."
         )
     found = sha256_of(path)
