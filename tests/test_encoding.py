@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 from conftest import Command, Compose
-from fixtures import pairs_folder
+from fixtures import other_interpreter, pairs_folder
 
 from clapbench import cells, loops, report, run
 from clapbench.config import ConfigError
@@ -148,3 +148,24 @@ def test_truncated_captions_are_counted_and_said(
     cell = run.evaluate(small())
     assert cell.extra["truncated_captions"] > 0
     assert "longer than this model reads" in capsys.readouterr().out
+
+
+def test_models_elsewhere_are_certified_where_something_is_embedded(
+    composed: Compose, tmp_path: Path
+) -> None:
+    common = [
+        "bench=pairs",
+        *pairs_folder(tmp_path),
+        "logger=none",
+        "trainer=cpu",
+        f"outputs={tmp_path / 'o'}",
+    ]
+    common += ["certify=true", "probes=[gap_l2]"]
+    first = run.evaluate(composed("evaluate", "model=external", *other_interpreter(tmp_path), *common))
+    assert first.extra["certify"]["drift"] == 0.0
+    assert first.extra["certify"]["n_audio"] == first.extra["certify"]["n_text"] == 4
+    rows = tmp_path / "o" / "cache" / first.embeddings["path"]
+    second = run.evaluate(composed("evaluate", "model=precomputed", f"model.file={rows}", *common))
+    assert second.extra["certify"]["drift"] is None
+    assert "nothing is encoded" in second.extra["certify"]["note"]
+    assert second.scores == first.scores
