@@ -159,6 +159,6 @@ def worth(cell: Cell) -> dict[str, float]:
     return found
 
 
-def defined(value: float | None) -> float:
+def defined(value: float | int | None) -> float:
     """NaN for None, so that a column of numbers is one."""
-    return math.nan if value is None else value
+    return math.nan if value is None else float(value)

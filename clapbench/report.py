@@ -22,31 +22,55 @@ from rich.table import Table
 from clapbench import cache, published
 from clapbench.cells import Sweep, defined, frame, read
 from clapbench.console import console
-from clapbench.correlate import MIN_PAIRS, Correlation, correlate
+from clapbench.correlate import COEFFICIENTS, MIN_PAIRS, few
+from clapbench.correlate import table as correlation_rows
 from clapbench.schema import Cell, null_undefined
 
-FEW = 10  # cells; below this a coefficient says little
-COLUMNS = ["kind", "probe", "n", "spearman", "spearman_p", "pearson", "pearson_p", "note"]
+# What correlations.csv says of each coefficient beside its value (see `correlate.Row`).
+EVIDENCE = ["p", "p_exact", "p_exact_min", "p_within", "p_joint", "p_joint_min", "p_holm", "p_bh"]
+EVIDENCE += ["ci95_low", "ci95_high", "without_one_low", "without_one_high", "partial", "cells_needed"]
+COLUMNS = ["kind", "probe", "n", "n_models"]
+COLUMNS += [f"{name}{what}" for name in COEFFICIENTS for what in ("", *(f"_{part}" for part in EVIDENCE))]
+COLUMNS += ["note"]
 
 
 def correlations(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Each probe with H over the finished cells, pooled over benchmarks: the rows of correlations.csv."""
+    """Each probe, and each null predictor, with H over the finished cells, pooled: the rows of correlations.csv."""
     scored = [cell for cell in cells if cell.scores.get("H") is not None]
-    names = list(dict.fromkeys(name for cell in scored for name in cell.probes))
-    heights = as_array(cell.scores["H"] for cell in scored)
-    rows = []
-    for name in names:
-        values = as_array(cell.probes.get(name) for cell in scored)
-        try:
-            found = correlate(values, heights, value_name=name, score_name="H")
-        except ValueError as reason:
-            n = int((~np.isnan(values)).sum())
-            found = Correlation(n, None, None, None, None, note=str(reason))
-        rows.append({"kind": "probe", "probe": name, **found._asdict()})
-    return rows
+    wide: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in correlation_rows(
+        {name: as_array(cell.probes.get(name) for cell in scored) for name in probe_names(scored)},
+        as_array(cell.scores["H"] for cell in scored),
+        models=[cell.model for cell in scored],
+        benches=[cell.bench for cell in scored],
+        nulls=null_predictors(scored),
+        score_name="H",
+    ):
+        found = wide.setdefault(
+            (row.kind, row.name),
+            {"kind": row.kind, "probe": row.name, "n": row.n, "n_models": row.n_models, "note": row.note},
+        )
+        values = row._asdict()
+        found[row.coefficient] = row.value
+        found |= {f"{row.coefficient}_{name}": values[name] for name in EVIDENCE}
+    return list(wide.values())
 
 
-def as_array(values: Iterable[float | None]) -> Float[np.ndarray, " n"]:
+def probe_names(cells: Sequence[Cell]) -> list[str]:
+    return list(dict.fromkeys(name for cell in cells for name in cell.probes))
+
+
+def null_predictors(cells: Sequence[Cell]) -> dict[str, Float[np.ndarray, " n"]]:
+    """What knows nothing of geometry, and may predict H all the same."""
+    rows = as_array(cell.embeddings.get("n_text") for cell in cells)
+    return {
+        "dim": as_array(cell.embeddings.get("dim") for cell in cells),
+        "n_rows": rows,
+        "log_n_items": np.log(as_array(cell.n_items for cell in cells)),
+    }
+
+
+def as_array(values: Iterable[float | int | None]) -> Float[np.ndarray, " n"]:
     return np.array([defined(value) for value in values], dtype=np.float64)
 
 
@@ -61,8 +85,8 @@ def tables(sweep: Sweep) -> dict[str, pd.DataFrame]:
 def build(folder: Path) -> Sweep:
     """Writes cells.csv, correlations.csv and summary.json into the sweep's folder."""
     sweep = read(folder)
-    for name, table in tables(sweep).items():
-        cache.write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    for name, content in tables(sweep).items():
+        cache.write_text(folder / f"{name}.csv", content.to_csv(index=False, lineterminator="\n"))
     text = json.dumps(null_undefined(summary(sweep)), indent=1, allow_nan=False) + "\n"
     cache.write_text(folder / "summary.json", text)
     return sweep
@@ -103,12 +127,14 @@ def show(sweep: Sweep) -> None:
         console.print(correlations_table(rows))
         models = len({cell.model for cell in sweep.finished if cell.scores.get("H") is not None})
         console.print(
-            f"[dim]n: cells, from {models} models. p is asymptotic, takes cells as independent and is not corrected "
-            f"for the {len(rows)} probes tried.[/]",
+            f"[dim]n: cells, from {models} models. exact p: over orders of the cells; Holm: that p, corrected for the "
+            f"probes tried; models p: over orders of the models, the unit that was sampled, with the smallest that "
+            f"can be had. Null predictors know nothing of geometry (docs/correlations.md).[/]",
             highlight=False,
+            soft_wrap=True,
         )
-        if n < FEW:
-            console.print(f"[yellow]n = {n}: one cell more or less can turn these coefficients round.[/]")
+        if warning := few(n):
+            console.print(f"[yellow]{warning}[/]")
     else:
         console.print(f"[dim]no correlations: they need {MIN_PAIRS} finished cells, there are {n}.[/]")
     for cell in sweep.failed:
@@ -192,26 +218,29 @@ def legend(cells: Sequence[Cell]) -> list[str]:
 
 
 def correlations_table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(
+    found = Table(
         title="each probe with H, over cells",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
         show_edge=False,
     )
-    table.add_column("probe", no_wrap=True)
-    for name in ("n", "Spearman", "p", "Pearson", "p"):
-        table.add_column(name, justify="right")
+    found.add_column("probe", no_wrap=True)
+    for head in ("n", "Spearman", "exact\np", "Holm", "models\np (min)", "Pearson", "exact\np"):
+        found.add_column(head, justify="right")
     for row in rows:
-        table.add_row(
-            row["probe"],
+        joint, least = (number(row[f"spearman_p_joint{what}"], digits=3) for what in ("", "_min"))
+        found.add_row(
+            row["probe"] if row["kind"] == "probe" else f"[dim]null: {row['probe']}[/]",
             str(row["n"]),
             number(row["spearman"], digits=2, sign=True),
-            number(row["spearman_p"], digits=3),
+            number(row["spearman_p_exact"], digits=3),
+            number(row["spearman_p_holm"], digits=3),
+            f"{joint} ({least})",
             number(row["pearson"], digits=2, sign=True),
-            number(row["pearson_p"], digits=3),
+            number(row["pearson_p_exact"], digits=3),
         )
-    return table
+    return found
 
 
 def number(value: float | None, *, digits: int, sign: bool = False) -> str:
