@@ -37,6 +37,8 @@ COLUMNS += ["note"]
 def correlations(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Each probe, and each null predictor, with H over the finished cells, pooled: the rows of correlations.csv."""
     scored = [cell for cell in cells if cell.scores.get("H") is not None]
+    if not scored:
+        return []
     wide: dict[tuple[str, str], dict[str, Any]] = {}
     for row in correlation_rows(
         {name: as_array(cell.probes.get(name) for cell in scored) for name in probe_names(scored)},

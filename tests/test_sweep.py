@@ -32,12 +32,12 @@ def test_a_sweep_leaves_cells_tables_and_a_summary(command: Command, tmp_path: P
         (m, b) for m in ("mini", "mini_bag") for b in ("synth_order", "synth_attribute")
     }
     rows = list(csv.DictReader((folder / "correlations.csv").read_text(encoding="utf-8").splitlines()))
-    assert [row["probe"] for row in rows] == ["rankme_text", "gap_angle_deg"]
+    assert [row["probe"] for row in rows if row["kind"] == "probe"] == ["rankme_text", "gap_angle_deg"]
+    assert [row["probe"] for row in rows if row["kind"] == "null"] == ["dim", "n_rows", "log_n_items"]
     assert {row["n"] for row in rows} == {"4"}
-    assert {row["kind"] for row in rows} == {"probe"}
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert (summary["n_cells"], summary["n_ok"], summary["failed"]) == (4, 4, [])
-    assert "n = 4" in done.stdout
+    assert "ONLY 4 CELLS" in done.stdout
 
     again = command("evaluate.py", *DEMO, *TINY)
     assert again.returncode == 0, again.stderr
