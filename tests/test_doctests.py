@@ -24,7 +24,7 @@ def test_the_examples_of_a_module_hold(path: Path) -> None:
     """Docstrings come from the source: doctest's own finder passes over functions that a decorator wraps."""
     name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     module = importlib.import_module(name.removesuffix(".__init__"))
-    runner, examples = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS), 0
+    runner, examples = doctest.DocTestRunner(), 0
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, documented) and (text := ast.get_docstring(node)):
