@@ -1,13 +1,14 @@
 """Speed and size of the probes, measured: Two-NN and RankMe of large clouds against other libraries, the paper's set.
 
 Each is timed in turns with its rivals, in processor seconds, so that what else the machine does counts little; peak
-memory is that of a fresh process that does nothing else. A rival that is not installed is named with its command.
+memory is that of a fresh process that does nothing else. Libraries that are not clapbench's own run by the interpreter
+CLAPBENCH_RIVALS_PYTHON, or by this one; what is not installed there is said.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import os
 import resource
 import statistics
 import subprocess
@@ -15,6 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +35,8 @@ ROUNDS = 3
 TWO_NN = (50_000, 512)
 RANKME = (100_000, 512)
 CELLS = (("LAION", 512), ("MGA", 1024), ("M2D", 768))  # widths; two benchmarks of 800 rows each
-PACKAGES = {"sklearn": "scikit-learn", "skdim": "scikit-dimension", "dadapy": "dadapy"}
+NUMPY = "numpy svd"  # which is installed here, and newer than that of the others
+HERE = Path(__file__).parent
 
 Cloud = np.ndarray
 Way = Callable[[Cloud], float]
@@ -41,41 +45,6 @@ Way = Callable[[Cloud], float]
 def cloud(n: int, d: int, seed: int = 0) -> Cloud:
     """Normal rows whose spread falls as the root of the coordinate's number."""
     return np.random.default_rng(seed).standard_normal((n, d)) * np.arange(1, d + 1) ** -0.5
-
-
-def slope(mu: np.ndarray) -> float:
-    mu = np.sort(mu)
-    kept = int(0.9 * len(mu))
-    x, y = np.log(mu[:kept]), -np.log1p(-np.arange(1, kept + 1) / len(mu))
-    return float(x @ y / (x @ x))
-
-
-def sklearn_two_nn(x: Cloud) -> float:
-    """Brute force; the distances of what it found again from differences."""
-    from sklearn.neighbors import NearestNeighbors
-
-    near = NearestNeighbors(n_neighbors=3, algorithm="brute").fit(x).kneighbors(x, return_distance=False)
-    r = np.stack([np.linalg.norm(x - x[near[:, k]], axis=1) for k in (1, 2)])
-    r.sort(axis=0)
-    return slope(r[1] / r[0])
-
-
-def skdim_two_nn(x: Cloud) -> float:
-    import skdim
-
-    return float(skdim.id.TwoNN(discard_fraction=0.1).fit(x).dimension_)
-
-
-def dadapy_two_nn(x: Cloud) -> float:
-    import dadapy
-
-    return float(dadapy.Data(x, verbose=False).compute_id_2NN(algorithm="base")[0])
-
-
-def numpy_rank(x: Cloud) -> float:
-    p = np.linalg.svd(x, compute_uv=False)
-    p /= p.sum()
-    return float(np.exp(-(p * np.log(p)).sum()))
 
 
 def our_rank(x: Cloud) -> float:
@@ -94,39 +63,39 @@ def our_two_nn(x: Cloud) -> float:
     return two_nn_dimension(torch.from_numpy(x)).item()
 
 
-MEASURED: dict[str, tuple[tuple[int, int], dict[str, Way], dict[str, tuple[str | None, Way, float]]]] = {
+MEASURED: dict[str, tuple[tuple[int, int], dict[str, Way], dict[str, float]]] = {
+    # probe: rows, our ways, and the share of each rival's seconds that ours should stay below
     "Two-NN": (
         TWO_NN,
         {"at once": our_two_nn},
-        {
-            "scikit-learn brute force": ("sklearn", sklearn_two_nn, 0.5),
-            "scikit-dimension": ("skdim", skdim_two_nn, 0.2),
-            "dadapy": ("dadapy", dadapy_two_nn, float("nan")),
-        },
+        {"scikit-learn brute force": 0.5, "scikit-dimension": 0.2, "dadapy": float("nan")},
     ),
-    "RankMe": (
-        RANKME,
-        {"at once": our_rank, "streamed": streamed_rank},
-        {"numpy svd": (None, numpy_rank, 0.3)},
-    ),
+    "RankMe": (RANKME, {"at once": our_rank, "streamed": streamed_rank}, {NUMPY: 0.3}),
 }
 
 
-def seconds(way: Way, x: Cloud) -> tuple[float, float]:
-    """Processor seconds of all threads, and the value."""
+class Run(NamedTuple):
+    seconds: float  # of the processor, all threads
+    value: float
+
+
+def ours(way: Way, x: Cloud) -> Run:
     start = time.process_time()
     value = way(x)
-    return time.process_time() - start, value
+    return Run(time.process_time() - start, value)
 
 
-def installed(package: str | None) -> bool:
-    if package is None:
-        return True
-    try:
-        importlib.import_module(package)
-    except ImportError:
-        return False
-    return True
+def theirs(rival: str, path: Path) -> Run | None:
+    """In a process of its own; None where the library is not there."""
+    elsewhere = None if rival == NUMPY else os.environ.get("CLAPBENCH_RIVALS_PYTHON")
+    line = [elsewhere or sys.executable, str(HERE / "bench_rivals.py"), rival, str(path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if "ModuleNotFoundError" in done.stderr:
+        return None
+    if done.returncode:
+        raise RuntimeError(f"{rival}: {done.stderr}")
+    took, value = map(float, done.stdout.split()[-2:])
+    return Run(took, value)
 
 
 def peak(way: str, n: int, d: int) -> float:
@@ -164,51 +133,55 @@ def paper_seconds() -> float:
 
 def main(factor: int = 1, rounds: int = ROUNDS) -> None:
     """Prints the table; ``factor`` divides the number of rows, for a quick look."""
-    console = Console()
     table = Table(
         title=f"Processor seconds, medians of {rounds} in turns, {torch.get_num_threads()} threads",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    for head in ("probe", "rows", "clapbench s", "peak GB", "against", "its s", "ratio", "wanted", "off by"):
+    for head in ("probe", "rows", "clapbench", "peak", "against", "its", "ratio", "wanted", "off by"):
         table.add_column(head, justify="left" if head in ("probe", "against") else "right")
-    absent: set[str] = set()
+    absent: list[str] = []
     for probe, ((n, d), ways, rivals) in MEASURED.items():
         n //= factor
         x = cloud(n, d)
-        absent |= {
-            PACKAGES[package] for package, _, _ in rivals.values() if package and not installed(package)
+        taken: dict[str, list[Run]] = {name: [] for name in (*ways, *rivals)}
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "cloud.npy")
+            np.save(path, x)
+            for _ in range(rounds):
+                for name, way in ways.items():
+                    taken[name].append(ours(way, x))
+                for rival in rivals:
+                    if rival not in absent and (run := theirs(rival, path)):
+                        taken[rival].append(run)
+                    elif rival not in absent:
+                        absent.append(rival)
+        median = {
+            name: statistics.median(run.seconds for run in runs) for name, runs in taken.items() if runs
         }
-        present = {name: rival for name, rival in rivals.items() if installed(rival[0])}
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in (*ways, *present)}
-        for _ in range(rounds):
-            for name, way in (*ways.items(), *((name, rival[1]) for name, rival in present.items())):
-                taken[name].append(seconds(way, x))
-        median = {name: statistics.median(s for s, _ in runs) for name, runs in taken.items()}
         for name in ways:
-            own = [
-                f"{probe}, {name}",
-                f"{n:,} x {d}",
-                f"{median[name]:.2f}",
-                f"{peak(f'{probe}/{name}', n, d):.2f}",
-            ]
-            for rival, (_, _, bound) in present.items():
-                ours, theirs = taken[name][0][1], taken[rival][0][1]
-                ratio, wanted = (
-                    f"{median[name] / median[rival]:.2f}",
-                    f"{bound:.1f}" if bound == bound else "-",
-                )
-                off = f"{abs(ours / theirs - 1):.0e}"
-                table.add_row(*own, rival, f"{median[rival]:.2f}", ratio, wanted, off)
-            if not present:
-                table.add_row(*own, "-", "-", "-", "-", "-")
+            most = peak(f"{probe}/{name}", n, d)
+            own = [f"{probe}, {name}", f"{n:,} x {d}", f"{median[name]:.2f} s", f"{most:.2f} GB"]
+            for rival, bound in rivals.items():
+                if rival in absent:
+                    continue
+                ratio, wanted = median[name] / median[rival], f"{bound:.1f}" if bound == bound else "-"
+                off = abs(taken[name][0].value / taken[rival][0].value - 1)
+                table.add_row(*own, rival, f"{median[rival]:.2f} s", f"{ratio:.2f}", wanted, f"{off:.0e}")
+                own = ["", "", "", ""]
+    console = Console(width=110)
     console.print(table)
     if absent:
-        console.print(f"not installed, so not measured: pip install {' '.join(sorted(absent))}")
+        console.print(
+            f"Not measured, as it is not installed here: {', '.join(absent)}. Name an interpreter that has "
+            f"scikit-learn, scikit-dimension and dadapy (numpy below 2) in CLAPBENCH_RIVALS_PYTHON."
+        )
     paper_seconds()  # to warm up
     took = statistics.median(paper_seconds() for _ in range(rounds))
     names = ", ".join(f"800 x {d}" for _, d in CELLS)
     console.print(
-        f"13 probes of the paper, six cells ({names}, twice): {took:.2f} s of CPU in all (wanted: under 2)"
+        f"13 probes of the paper, six cells ({names}, twice): {took:.2f} s of the processor (wanted: under 2)"
     )
 
 
