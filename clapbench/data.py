@@ -103,7 +103,10 @@ class EncodingPlan:
         self.encoded = tuple(first.values())  # one caption for each canonical form
         place = {form: row for row, form in enumerate(first)}
         self.row = [place[form] for form in forms]  # of each caption among the encoded
-        self.about = encoder.coverage(list(self.captions)) if self.captions else {}
+        self.about = {
+            "parameters": encoder.parameter_count,
+            **(encoder.coverage(list(self.captions)) if self.captions else {}),
+        }
 
     def loaders(
         self, *, batch_size: int, num_workers: int | None

@@ -27,6 +27,7 @@ from clapbench.encoders.outside import Outside
 from clapbench.module import Encode, Probed, Score
 from clapbench.probes.base import Probe
 from clapbench.probes.paired import bind
+from clapbench.probes.two_nn import count_duplicates
 from clapbench.progress import EncodingProgress
 from clapbench.schema import Case, Embeddings, Judgement
 
@@ -134,6 +135,16 @@ def probe(
     module = Score(probes=probes, judgement=judgement)
     make_trainer(cfg, logger=logger).test(module, row_loader(embeddings), verbose=False)
     return module.probed
+
+
+def repeated(embeddings: Embeddings) -> dict[str, int]:
+    """How many rows of each side repeat another exactly: intrinsic dimensions leave them out."""
+    sides = {"audio": embeddings.audio, "text": embeddings.text}
+    return {
+        f"repeated_{side}": count_duplicates(torch.from_numpy(rows))
+        for side, rows in sides.items()
+        if len(rows)
+    }
 
 
 def make_trainer(cfg: DictConfig, *, logger: Any, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:

@@ -253,6 +253,7 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
         extra={
             **embeddings.about,
             **judgement.extra,
+            **loops.repeated(embeddings),
             **({"undefined": undefined} if undefined else {}),
             **({"certify": certificate} if certificate else {}),
             "probe_keys": {**before.get("probe_keys", {}), **wanted.probes},
@@ -291,6 +292,11 @@ def say(cell: Cell, *, label: str, done: str) -> None:
         lines.append(f"  [yellow]{cell.dropped_items} items left out: their clips are missing[/]")
     if cell.ties:
         lines.append(f"  [yellow]{cell.ties} comparisons are exact ties, each counted as a miss[/]")
+    for side, what in (("audio", "clips"), ("text", "captions")):
+        if same := cell.extra.get(f"repeated_{side}"):
+            lines.append(
+                f"  [yellow]{same} {what} have the embedding of another; intrinsic dimensions leave them out[/]"
+            )
     if unknown := cell.extra.get("unknown_words"):
         lines.append(f"  [yellow]{unknown:.0%} of the captions' words are unknown to this model[/]")
     if cut := cell.extra.get("truncated_captions"):

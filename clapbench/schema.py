@@ -54,7 +54,7 @@ class Case:
 class Embeddings:
     """Unit rows for each distinct clip and caption, with their ids: what the cache keeps on disk.
 
-    ``about`` is what the encoder had to say of these captions (see `Encoder.coverage`).
+    ``about`` is what the encoder had to say of itself and of these captions (see `Encoder.coverage`).
     """
 
     audio: Float[np.ndarray, "a d"]

@@ -130,6 +130,7 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
             *(f"{name}_k{k}" for name, k in (("hubness_audio", 10), ("hubness_text", 10), ("mle_audio", 20))),
             *("mle_text_k20", "gap_l2", "gap_cosine", "gap_angle_deg", "relative_gap", "alignment", "cka"),
             *("mutual_knn_k10", "separability", "lidar", "swap_alignment"),
+            *("twonn_audio_apart", "twonn_text_apart"),
         ],
         nothing,
     ),

@@ -19,6 +19,7 @@ from clapbench.probes.rankme import RankMe
 from clapbench.probes.relative_gap import RelativeGap, relative_modality_gap
 from clapbench.probes.separability import Separability, groups_of, linear_separability
 from clapbench.probes.swap import SwapAlignment, SwapSeparation, swap_alignment, swap_separation
+from clapbench.probes.two_nn import TwoNNApart, two_nn_dimension
 from clapbench.schema import Case, Embeddings
 
 N, D = 80, 12  # rows of a side
@@ -32,6 +33,8 @@ EVERY = {
     "swap_separation_audio": lambda: SwapSeparation(side="audio"),
     "swap_separation_text": lambda: SwapSeparation(side="text"),
     "swap_alignment": SwapAlignment,
+    "twonn_audio_apart": lambda: TwoNNApart(side="audio"),
+    "twonn_text_apart": lambda: TwoNNApart(side="text"),
 }
 
 
@@ -142,6 +145,8 @@ def test_batches_and_order_do_not_matter_and_the_class_gives_what_the_function_g
         "swap_separation_audio": lambda: swap_separation(audio, partners),
         "swap_separation_text": lambda: swap_separation(text, partners),
         "swap_alignment": lambda: swap_alignment(audio.reshape(-1, 2, D), text.reshape(-1, 2, D)),
+        "twonn_audio_apart": lambda: two_nn_dimension(audio, partners=partners),
+        "twonn_text_apart": lambda: two_nn_dimension(text, partners=partners),
     }
     whole = updated(bound(name))
     assert whole == pytest.approx(expected[name]().item(), rel=1e-12)
@@ -184,3 +189,54 @@ def test_pairs_are_tables_of_their_widths():
     pairs = Pairs(matches=empty, swapped_clips=empty, swapped_captions=empty, items=empty.reshape(0, 4))
     assert pairs.one_to_one.shape == (0, 2)
     assert groups_of(pairs, n_clips=3).tolist() == [0, 1, 2]
+
+
+# Two-NN without partners
+
+
+def apart_by_hand(x: Tensor, partner: Tensor) -> Tensor:
+    """Ratios, row by row, in plain words: own partner out, then the first neighbour's."""
+    ratios = []
+    for i, row in enumerate(x):
+        distance = (x - row).norm(dim=1)
+        order = [j for j in distance.argsort().tolist() if j not in (i, int(partner[i]))]
+        second = next(j for j in order[1:] if j != int(partner[order[0]]))
+        ratios.append(float(distance[second] / distance[order[0]]))
+    return torch.tensor(ratios, dtype=torch.float64)
+
+
+def test_two_nn_without_partners_is_that_of_every_distance_but_theirs():
+    x, partners = cloud(60, 5, seed=9), torch.arange(60).reshape(30, 2)
+    x[1::2] = x[::2] + 1e-3 * cloud(30, 5, seed=10)  # a swapped caption close to its partner
+    log_mu = apart_by_hand(x, partners.flip(1).ravel()).sort().values[:54].log()
+    y = -torch.log1p(-torch.arange(1, 55, dtype=torch.float64) / 60)
+    apart = two_nn_dimension(x, partners=partners).item()
+    assert apart == pytest.approx(float(log_mu @ y / (log_mu @ log_mu)), rel=1e-9)
+    nobody = two_nn_dimension(x, partners=partners[:0]).item()
+    assert nobody == pytest.approx(two_nn_dimension(x).item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("distance", [1e-6, 1e-3, 10.0])
+def test_two_nn_without_partners_does_not_depend_on_how_close_they_are(distance):
+    """Captions in five dimensions, each with a partner that is a near-duplicate of it, or none at all."""
+    base = torch.rand(500, 5, generator=torch.Generator().manual_seed(11), dtype=torch.float64)
+    x, partners = base.repeat_interleave(2, dim=0), torch.arange(1000).reshape(500, 2)
+    x[1::2] += distance * cloud(500, 5, seed=12)
+    wanted = two_nn_dimension(base).item()
+    assert two_nn_dimension(x, partners=partners).item() == pytest.approx(wanted, rel=0.12)
+    if distance < 1:
+        assert two_nn_dimension(x).item() < 1
+
+
+def test_a_repeated_row_has_the_partners_of_the_one_that_stays():
+    x, partners = cloud(40, 4, seed=13), torch.arange(40).reshape(20, 2)
+    repeated = torch.cat([x, x[:6]])
+    same = torch.cat([partners[3:], torch.arange(40, 46).reshape(3, 2)])  # those of rows 0 to 5
+    expected = two_nn_dimension(x, partners=partners).item()
+    assert two_nn_dimension(repeated, partners=same).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_row_with_nobody_but_partners_has_no_dimension():
+    everybody = torch.combinations(torch.arange(5))
+    with pytest.raises(ValueError, match=r"no partners of it or each other; 5 of 5 distinct rows have fewer"):
+        two_nn_dimension(cloud(5, 3, seed=14), partners=everybody)

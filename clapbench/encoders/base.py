@@ -82,6 +82,11 @@ class Encoder(nn.Module, ABC):
         """What of these captions the model's text side cannot take in, for the cell's ``extra``."""
         return {}
 
+    @property
+    def parameter_count(self) -> int:
+        """Parameters of both sides, whether or not this model's recipe reaches them."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def compile_towers(self) -> None:
         """Compiles by torch.compile what takes the time: each part of the model, not the front end around it."""
         for part in self.children():

@@ -8,7 +8,8 @@ $x = \log \mu$ through the origin: $D = \sum_i x_i y_i / \sum_i x_i^2$. Above 0,
 Source: Facco et al. 2017 (Estimating the intrinsic dimension of datasets by a minimal neighborhood
 information), the Two-NN algorithm, with the top tenth discarded. Repeated rows have no ratio and are removed
 before the search, so N counts distinct rows. Near-duplicates stay: captions that lie close to a swapped
-partner pull D towards 1 or 2 whatever the rest of the cloud does.
+partner pull D towards 1 or 2 whatever the rest of the cloud does. `TwoNNApart` leaves partners out of each other's
+neighbours, and takes no two neighbours that are partners: their ratio near 1 would pull D up as far. Every row counts.
 
 The search is exact and quick: products of single-precision rows in blocks propose neighbours, distances from
 differences in double precision decide among them, and a row whose proposals single precision cannot tell from the
@@ -25,6 +26,8 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from clapbench.probes.base import SQUARES, SideProbe, checked
+from clapbench.probes.neighbours import nearest
+from clapbench.probes.paired import PairedProbe, Pairs
 
 PLOTTING_POSITIONS = ("i/N", "i/(N+1)")
 MIN_DISTINCT = 4  # rows
@@ -36,16 +39,20 @@ FAR = -1e30  # product with a row that is none
 
 
 def two_nn_dimension(
-    x: Float[Tensor, "n d"], discard: float = 0.1, plotting: str = "i/N"
+    x: Float[Tensor, "n d"],
+    discard: float = 0.1,
+    plotting: str = "i/N",
+    partners: Int[Tensor, "p 2"] | None = None,
 ) -> Float64[Tensor, ""]:
     """Two-NN dimension of the distinct rows of ``x``, in float64.
 
     ``discard`` is the share of the largest ratios left out, in [0, 1). The position ``plotting`` is F:
-    ``i/N``, for which the last ratio (F = 1) is always left out, or ``i/(N+1)``.
+    ``i/N``, for which the last ratio (F = 1) is always left out, or ``i/(N+1)``. ``partners`` are pairs of rows of
+    which neither is a neighbour of the other, and only the nearer one a neighbour of a third row.
 
     Raises ValueError for fewer than 4 distinct rows, a row that is not finite or all zeros (a failed
-    embedding, which would become the nearest neighbour of many), and rows at equal distances, which have
-    no slope.
+    embedding, which would become the nearest neighbour of many), rows at equal distances, which have
+    no slope, and a row that has no two such neighbours.
 
     >>> x = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0))
     >>> round(two_nn_dimension(x).item(), 1)
@@ -56,7 +63,10 @@ def two_nn_dimension(
     if not x.any(dim=1).all():
         first = int((~x.any(dim=1)).nonzero()[0])
         raise ValueError(f"two_nn_dimension: row {first} is all zeros. Look at what was embedded.")
-    points = _distinct(x)
+    if partners is None:
+        points = _distinct(x)
+    else:
+        points, place = x.unique(dim=0, return_inverse=True)
     n = len(points)
     if n < MIN_DISTINCT:
         raise ValueError(
@@ -70,7 +80,8 @@ def two_nn_dimension(
             f"two_nn_dimension: needs at least {MIN_RATIOS} ratios, got {kept}: "
             f"discard={discard} of {n} distinct rows. Discard less or give more rows."
         )
-    log_mu = _neighbour_ratios(points).sort().values[:kept].log()
+    apart = None if partners is None else place[partners.to(x.device)]
+    log_mu = _neighbour_ratios(points, partners=apart).sort().values[:kept].log()
     if not log_mu.any():
         raise ValueError("two_nn_dimension: each row has its two nearest others at one distance: no slope.")
     whole = n if plotting == "i/N" else n + 1
@@ -90,17 +101,33 @@ def count_duplicates(x: Float[Tensor, "n d"]) -> int:
 class TwoNN(SideProbe):
     """Two-NN dimension of one side."""
 
+    duplicates: int | None = None  # rows left out of the last number, as they repeat another
+
     def __init__(self, side: str, discard: float = 0.1, plotting: str = "i/N", **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         _refuse_settings(discard, plotting, who="TwoNN")
         self.discard = discard
         self.plotting = plotting
-        self.duplicates: int | None = None  # rows left out of the last number, as they repeat another
 
     def measure(self) -> Float64[Tensor, ""]:
+        return self.dimension(partners=None)
+
+    def dimension(self, *, partners: Int[Tensor, "p 2"] | None) -> Float64[Tensor, ""]:
         rows = self.rows(self.side)
         self.duplicates = count_duplicates(rows)
-        return two_nn_dimension(rows, discard=self.discard, plotting=self.plotting)
+        return two_nn_dimension(rows, discard=self.discard, plotting=self.plotting, partners=partners)
+
+
+class TwoNNApart(PairedProbe, TwoNN):
+    """Two-NN dimension of one side, swapped partners left out of each other's neighbours."""
+
+    needs = "swapped partners"
+
+    def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        partners = pairs.swapped(self.side)
+        if not len(partners):
+            raise ValueError(f"undefined: needs {self.needs}, and there are none among these rows.")
+        return self.dimension(partners=partners)
 
 
 def _distinct(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
@@ -110,15 +137,39 @@ def _distinct(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
     return torch.cat([x[~shared], x[shared].unique(dim=0)]) if shared.any() else x
 
 
-def _neighbour_ratios(x: Float64[Tensor, "n d"]) -> Float64[Tensor, " n"]:
+def _neighbour_ratios(
+    x: Float64[Tensor, "n d"], partners: Int[Tensor, "p 2"] | None = None
+) -> Float64[Tensor, " n"]:
     """r2 / r1 of each row."""
-    nearest = _nearest_two(x)
-    mu = nearest[:, 1] / nearest[:, 0]
+    two = _nearest_two(x) if partners is None else _nearest_two_apart(x, partners)
+    mu = two[:, 1] / two[:, 0]
     if not mu.isfinite().all():
         raise ValueError(
             "two_nn_dimension: distances of distinct rows leave the range of float64. Rescale x."
         )
     return mu
+
+
+def _nearest_two_apart(x: Float64[Tensor, "n d"], partners: Int[Tensor, "p 2"]) -> Float64[Tensor, "n 2"]:
+    """Distances of each row to the nearest that is no partner of it, and to the next that is one of neither."""
+    n = len(x)
+    known = (
+        (torch.cat([partners, partners.flip(1)]) * torch.tensor([n, 1], device=x.device)).sum(dim=1).unique()
+    )
+    most = int((known // n).bincount().max()) if len(known) else 0
+    place, distance = nearest(x, min(2 + 2 * most, n - 1), who="two_nn_dimension")
+    rows = torch.arange(n, device=x.device)[:, None]
+    allowed = ~torch.isin(rows * n + place, known)
+    first = allowed.int().argmax(dim=1, keepdim=True)  # the nearest come first
+    second = allowed & ~torch.isin(place.gather(1, first) * n + place, known)
+    second.scatter_(1, first, value=False)
+    alone = ~second.any(dim=1)
+    if alone.any():
+        raise ValueError(
+            f"two_nn_dimension: needs two neighbours of each row that are no partners of it or each other; "
+            f"{int(alone.sum())} of {n} distinct rows have fewer. Give more rows."
+        )
+    return distance.gather(1, torch.cat([first, second.int().argmax(dim=1, keepdim=True)], dim=1))
 
 
 def _nearest_two(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "n 2"]:
