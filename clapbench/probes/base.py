@@ -104,7 +104,7 @@ class Probe(Metric):
         """
         given = (("audio", audio, audio_index), ("text", text, text_index))
         for side, rows, index in given:
-            self._refuse(~rows.isfinite().all(dim=1), side=side, index=index, fault="is not finite")
+            self._refuse(not_finite(rows), side=side, index=index, fault="is not finite")
             self._refuse(~rows.any(dim=1), side=side, index=index, fault="is all zeros")
         for side, rows, index in given:
             if side in self.reads:
@@ -166,9 +166,9 @@ class StreamedProbe(Probe):
             self.add_state(f"{side}_folded", default=[], dist_reduce_fx="cat")  # weights, rows: m x (1 + d)
             self.add_state(f"{side}_folded_index", default=[], dist_reduce_fx="cat")  # positions in there
 
-    def fold(self, rows: Float64[Tensor, "n e"]) -> Float64[Tensor, "m e"]:
-        """Fewer rows with the same moments; column 0 holds the weights. Here: all moments up to the second."""
-        return triangle(rows)
+    def fold(self, folded: Float64[Tensor, "m e"], rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "k e"]:
+        """Both in fewer rows with their moments, as ``folded`` behind their weights. Here: up to the second."""
+        return triangle(folded, rows)
 
     def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
         if not len(getattr(self, f"{side}_folded")):  # a process with nothing to fold gathers all the same
@@ -195,8 +195,7 @@ class StreamedProbe(Probe):
         *pieces, last = getattr(self, side)
         *where, last_where = getattr(self, f"{side}_index")
         rows, index, known = self._unfolded(side, _joined(pieces), _joined(where))
-        stacked = _stacked(_joined(getattr(self, f"{side}_folded")), rows)
-        setattr(self, f"{side}_folded", [self.fold(stacked)])
+        setattr(self, f"{side}_folded", [self.fold(_joined(getattr(self, f"{side}_folded")), rows)])
         setattr(self, f"{side}_folded_index", [torch.cat([known, index]).sort().values])
         setattr(self, side, [last])
         setattr(self, f"{side}_index", [last_where])
@@ -226,13 +225,20 @@ def checked(x: Float[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
     """``x`` in float64; ValueError in the name of ``who`` when it is empty or not finite."""
     if len(x) == 0:
         raise ValueError(f"{who}: needs at least 1 row, got 0.")
-    broken = ~x.isfinite().all(dim=1)
+    broken = not_finite(x)
     if broken.any():
         first = int(broken.nonzero()[0])
         raise ValueError(
             f"{who}: needs finite rows; {int(broken.sum())} of {len(x)} are not (first: {first})."
         )
     return on_float64_device(x.detach()).double()
+
+
+def not_finite(x: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
+    """Which rows hold a NaN or an infinity. Their sum does then; so it tells in a fifth of the time that none do."""
+    if x.sum().isfinite():
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    return ~x.isfinite().all(dim=1)
 
 
 def singular_values(x: Float64[Tensor, "n d"], *, who: str, every_one: bool = False) -> Float64[Tensor, " m"]:
@@ -270,30 +276,40 @@ def shared_singular_values(cloud: Moments, *, who: str) -> Float64[Tensor, " m"]
     return s
 
 
-def triangle(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
-    """At most d rows with the Gram matrix of ``x``, upper triangular.
+def triangle(folded: Float64[Tensor, "m e"], rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "k e"]:
+    """At most d + 1 rows with the Gram matrix of ``folded`` and, each behind its weight 1, ``rows``; upper triangular.
 
     By Cholesky's root of the Gram matrix of its columns at unit length, if that is well conditioned: then every
     singular value keeps nine digits. Else by rotations (QR), which are three times slower and do not square.
     """
-    if len(x) > x.shape[1]:
-        square = gram(x)
+    if len(folded) + len(rows) > folded.shape[1]:
+        square = gram(folded)
+        square[1:, 1:] += gram(rows)
+        total = rows.sum(dim=0)
+        square[0, 1:] += total
+        square[1:, 0] += total
+        square[0, 0] += len(rows)
         length = square.diagonal().sqrt()
-        root, fault = torch.linalg.cholesky_ex(square / length.outer(length), upper=True)
+        unit = square / length.outer(length)
+        root, fault = torch.linalg.cholesky_ex(unit, upper=True)
         if not fault:
             one = torch.eye(len(root), dtype=root.dtype, device=root.device)
             inverse = torch.linalg.solve_triangular(root, one, upper=True)
-            if (root.T @ root).norm() * inverse.square().sum() <= MAX_CONDITION:
+            if unit.norm() * inverse.square().sum() <= MAX_CONDITION:
                 return root * length
-    return _by_rotations(x)
+    return _by_rotations(_stacked(folded, rows))
 
 
 def gram(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "d d"]:
-    """``x.T @ x``; on the CPU by numpy, which computes one half of it."""
-    if x.device.type != "cpu":
-        return x.T @ x
-    rows = x.numpy()
-    return torch.from_numpy(rows.T @ rows)
+    """``x.T @ x``, of which numpy computes one half."""
+    return matrix_product(x.T, x)
+
+
+def matrix_product(a: Float[Tensor, "n d"], b: Float[Tensor, "d m"]) -> Float[Tensor, "n m"]:
+    """``a @ b``; on the CPU by numpy, which takes half the time where torch's library does not know the processor."""
+    if a.device.type != "cpu":
+        return a @ b
+    return torch.from_numpy(a.numpy() @ b.numpy())
 
 
 def _by_rotations(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:

@@ -60,10 +60,12 @@ class GapProbe(StreamedProbe):
     def label(self) -> str:
         return f"GapProbe({self.field})"
 
-    def fold(self, rows: Float64[Tensor, "n e"]) -> Float64[Tensor, "1 e"]:
+    def fold(self, folded: Float64[Tensor, "m e"], rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "1 e"]:
         """One row with the count and the sum, all that a centroid needs."""
-        weights = rows[:, 0]
-        return (weights @ rows / weights.norm())[None]
+        total = folded[:, 0] @ folded
+        total[0] += len(rows)
+        total[1:] += rows.sum(dim=0)
+        return (total / total[0].sqrt())[None]
 
     def measure(self) -> Float64[Tensor, ""]:
         return getattr(_between(self.moments("audio").mean, self.moments("text").mean), self.field)

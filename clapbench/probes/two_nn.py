@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from clapbench.probes.base import SQUARES, SideProbe, checked
+from clapbench.probes.base import SQUARES, SideProbe, checked, matrix_product
 from clapbench.probes.neighbours import nearest
 from clapbench.probes.paired import PairedProbe, Pairs
 
@@ -33,7 +33,7 @@ PLOTTING_POSITIONS = ("i/N", "i/(N+1)")
 MIN_DISTINCT = 4  # rows
 MIN_RATIOS = 2  # left for the line after discarding
 BLOCK = 4096  # rows by rows whose products are held at once: 64 MiB
-GROUP = 32  # products of which the largest stands for all
+GROUP = 16  # products of which the largest stands for all
 PROPOSED = 4  # neighbours of a row, of which two are wanted
 FAR = -1e30  # product with a row that is none
 
@@ -228,7 +228,7 @@ def _propose(y: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n p"], Int[Tensor,
         rows = slice(i, i + BLOCK)
         for j in range(i, len(left), BLOCK):
             columns = slice(j, j + BLOCK)
-            block = left[rows] @ left[columns][:, swap].T
+            block = matrix_product(left[rows], left[columns][:, swap].T)
             if i == j:
                 block.fill_diagonal_(-torch.inf)
             else:
@@ -258,7 +258,7 @@ def _propose_for(
     half = y.square().sum(dim=1) / 2
     found = []
     for rows in wanted.split(max(1, BLOCK * BLOCK // (2 * len(y)))):
-        block = y[rows] @ y.T
+        block = matrix_product(y[rows], y.T)
         block -= half
         block -= half[rows, None]
         block[torch.arange(len(rows), device=y.device), rows] = -torch.inf
