@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from clapbench import cache
-from clapbench.schema import Cell, Embeddings, single_numbers
+from clapbench.schema import Case, Cell, Embeddings, single_numbers
 
 
 class Cells(pd.DataFrame):
@@ -40,6 +40,17 @@ class Cells(pd.DataFrame):
         return cache.load(path)
 
 
+class Matching(NamedTuple):
+    """How probes are made comparable between cells of different size (see `matched`)."""
+
+    n: int | None = None  # rows of each side; None: the fewest among the cells
+    draws: int = 40  # of whole items, without replacement
+    seed: int = 0
+
+
+DEFAULT_MATCHING = Matching()
+
+
 @dataclass(frozen=True)
 class Sweep:
     """The cells that a summary covers; ``absent`` are listed in sweep.json and have no cell.json."""
@@ -49,10 +60,16 @@ class Sweep:
     absent: tuple[tuple[str, str], ...]
     covers: str
     cache_dir: Path
+    matching: Matching = DEFAULT_MATCHING
 
     @property
     def finished(self) -> tuple[Cell, ...]:
         return tuple(cell for cell in self.cells if cell.status == "ok")
+
+    @property
+    def scored(self) -> tuple[Cell, ...]:
+        """The finished cells that have H: retrieval and zero-shot have none."""
+        return tuple(cell for cell in self.finished if cell.scores.get("H") is not None)
 
     @property
     def failed(self) -> tuple[Cell, ...]:
@@ -90,6 +107,7 @@ def read(folder: Path) -> Sweep:
             record = json.loads(listing.read_text(encoding="utf-8"))
             names = [(cell["model"], cell["bench"]) for cell in record["cells"]]
             cache_dir = folder / record["cache_dir"]
+            matching = Matching(**record.get("matched", {}))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"sweep {folder}: needed the list of cells that evaluate.py writes in {listing}, got: {error!r}. "
@@ -99,6 +117,7 @@ def read(folder: Path) -> Sweep:
     else:
         names = [path.parts[-3:-1] for path in sorted(folder.glob("*/*/cell.json"))]  # type: ignore[misc]
         covers, cache_dir = f"all {count(names)} in {folder}", folder.parent / "cache"
+        matching = DEFAULT_MATCHING
     if not names:
         raise FileNotFoundError(
             f"sweep {folder}: holds no cell. Run evaluate.py with sweep={folder.name} first."
@@ -110,7 +129,29 @@ def read(folder: Path) -> Sweep:
         absent=tuple(name for name, path in paths.items() if not path.is_file()),
         covers=covers,
         cache_dir=cache_dir,
+        matching=matching,
     )
+
+
+def cases(folder: Path, cell: Cell) -> list[Case]:
+    """The items of a cell of the sweep in ``folder``, from the items.csv beside it: what belongs together."""
+    path = folder / cell.model / cell.bench / "items.csv"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"cell {cell.model} × {cell.bench}: its items are not at {path}. Run the cell again with force=true."
+        )
+    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    found = []
+    for row in table.to_dict("records"):
+        pairs = [pair for pair in ("p", "r", "third") if row.get(f"clip_{pair}")]
+        found.append(
+            Case(
+                clips=tuple(row[f"clip_{pair}"] for pair in pairs),
+                captions=tuple(row[f"caption_{pair}"] for pair in pairs),
+                match=tuple(tuple(i == j for j in range(len(pairs))) for i in range(len(pairs))),
+            )
+        )
+    return found
 
 
 def count(names: Sequence[Any]) -> str:

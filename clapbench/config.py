@@ -19,6 +19,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from clapbench import cache
+
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -91,6 +93,11 @@ def probe_configs(names: object) -> dict[str, Any]:
     return found
 
 
+def probe_key(node: Any) -> str:
+    """Of a probe's configuration: a cell keeps it, to know its number from that of another configuration."""
+    return cache.key_of(OmegaConf.to_container(node))[:16]
+
+
 def _one_probe(name: str) -> dict[str, Any]:
     config = shipped(CONF / "probe" / f"{name}.yaml")
     if not isinstance(config, DictConfig) or list(config) != [name]:
@@ -113,7 +120,7 @@ def check_keys(cfg: DictConfig, *, root: str) -> None:
             )
         if key not in known | {"hydra"}:
             raise unknown("key", key, known)
-    for section in ("loader", "optimizer"):
+    for section in ("loader", "matched", "optimizer"):
         if section in known:
             taken = {str(key) for key in OmegaConf.select(shipped(CONF / f"{root}.yaml"), section)}
             for key in map(str, cfg[section]):

@@ -8,4 +8,4 @@ from rich.console import Console
 
 console = Console()
 if not console.is_terminal and "COLUMNS" not in os.environ:
-    console = Console(width=100)
+    console = Console(width=110)

@@ -48,6 +48,12 @@ def check(cfg: DictConfig) -> None:
     for key in ("model.name", "bench.name", "sweep"):
         config.check_folder_name(OmegaConf.select(cfg, key), key=key)
     config.probe_configs(cfg.probes)
+    n, draws = cfg.matched.n, cfg.matched.draws
+    if not (n is None or (isinstance(n, int) and n >= 4)) or not (isinstance(draws, int) and draws >= 2):
+        raise config.ConfigError(
+            f"matched: needed n null or at least 4 rows, and at least 2 draws; got n={n}, draws={draws}. "
+            f"Set matched.n=null matched.draws=40."
+        )
     if str(cfg.trainer.precision) in ("16-true", "bf16-true"):
         raise config.ConfigError(
             f"trainer.precision: needed one that keeps the clips in float32, got {cfg.trainer.precision}. "
@@ -102,10 +108,7 @@ class Wanted:
             embeddings=cache.embeddings_path(model=cfg.model.name, bench=cfg.bench.name, key=key),
             embeddings_key=key,
             config_key=cache.key_of({**content, "scoring": [SCORING_VERSION, benchmark.protocol]}),
-            probes={
-                name: cache.key_of(OmegaConf.to_container(node))[:16]
-                for name, node in config.probe_configs(cfg.probes).items()
-            },
+            probes={name: config.probe_key(node) for name, node in config.probe_configs(cfg.probes).items()},
             certificate=cfg.certify,
         )
 

@@ -291,13 +291,14 @@ def rows(items: Items, cases: Sequence[Case], *, protocol: str) -> Iterator[dict
     protocol does not judge.
     """
     margins = iter(zip(*(side.tolist() for side in RULES[protocol](items)), strict=True))
+    pairs = ("p", "r", "third") if len(items.triplet) else ("p", "r")
     for number, (case, s) in enumerate(zip(cases, items.pair.tolist(), strict=True)):
         judges = protocol != "triplet" or len(case.clips) == 3
         f, g = next(margins) if judges else (None, None)
         yield {
             "item": number,
-            **dict(zip(("caption_p", "caption_r"), case.captions, strict=False)),
-            **dict(zip(("clip_p", "clip_r"), case.clips, strict=False)),
+            **dict(zip([f"caption_{pair}" for pair in pairs], case.captions, strict=False)),
+            **dict(zip([f"clip_{pair}" for pair in pairs], case.clips, strict=False)),
             **{"s_pp": s[0][0], "s_pr": s[1][0], "s_rp": s[0][1], "s_rr": s[1][1]},
             "F": None if f is None else int(f > 0),
             "G": None if g is None else int(g > 0),

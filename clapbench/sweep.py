@@ -75,14 +75,18 @@ class Sweep(Callback):
         path = folder / "summary.json"
         old = path.read_text(encoding="utf-8") if path.is_file() else None
         with one_clear_error(debug=config.debug):
-            sweep = report.build(folder)
-            report.show(sweep)
+            summary = report.build(folder)
+            report.show(summary)
             if tracking.logs_to_wandb(config.logger) and path.read_text(encoding="utf-8") != old:
                 tracking.log_summary(
-                    config.logger, folder=folder, tables=report.tables(sweep), summary=report.headline(sweep)
+                    config.logger,
+                    folder=folder,
+                    tables=summary.tables,
+                    images=sorted(folder.glob("report/*.png")),
+                    summary=summary.headline,
                 )
             say_how_to_sync(config, folder=folder)
-        if sweep.failed or sweep.absent:
+        if summary.sweep.failed or summary.sweep.absent:
             raise SystemExit(1)
 
 
@@ -190,6 +194,7 @@ def list_cells(jobs: Sequence[DictConfig]) -> None:
         "schema": 1,
         "command": shlex.join(sys.argv),
         "cells": [{"model": job.model.name, "bench": job.bench.name} for job in jobs],
+        "matched": {**first.matched, "seed": first.seed},
         "cache_dir": os.path.relpath(first.cache_dir, folder),  # so that the outputs can be moved as one
     }
     cache.write_text(folder / "sweep.json", json.dumps(record, indent=1) + "\n")

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from http.client import HTTPException
 from netrc import NetrcParseError, netrc
@@ -167,9 +167,14 @@ def logs_to_wandb(node: DictConfig) -> bool:
 
 
 def log_summary(
-    node: DictConfig, *, folder: Path, tables: Mapping[str, Any], summary: dict[str, Any]
+    node: DictConfig,
+    *,
+    folder: Path,
+    tables: Mapping[str, Any],
+    images: Sequence[Path],
+    summary: dict[str, Any],
 ) -> None:
-    """One wandb run for a sweep, with ``tables`` (DataFrames by name) and flat ``summary`` numbers."""
+    """One wandb run for a sweep: ``tables`` (DataFrames) by name, ``images``, and flat ``summary`` numbers."""
     import wandb as client
 
     logger = wandb(
@@ -182,5 +187,8 @@ def log_summary(
         entity=node.entity,
         mode=node.mode,
     )
-    logger.experiment.log({name: client.Table(dataframe=table) for name, table in tables.items()})
+    logger.experiment.log(
+        {name: client.Table(dataframe=table) for name, table in tables.items()}
+        | {path.stem: client.Image(str(path)) for path in images}
+    )
     finish(logger, summary=summary)

@@ -1,8 +1,9 @@
 """Speed and size of the probes, measured: Two-NN and RankMe of large clouds against other libraries, the paper's set.
 
-Each is timed in turns with its rivals, in processor seconds, so that what else the machine does counts little; peak
-memory is that of a fresh process that does nothing else. Libraries that are not clapbench's own run by the interpreter
-CLAPBENCH_RIVALS_PYTHON, or by this one; what is not installed there is said.
+Each is timed in turns with its rivals on one thread, in processor seconds, so that what else the machine does counts
+little, and threads that wait for each other nothing; peak memory is that of a fresh process that does nothing else.
+Libraries that are not clapbench's own run by the interpreter CLAPBENCH_RIVALS_PYTHON, or by this one; what is not
+installed there is said.
 """
 
 from __future__ import annotations
@@ -131,10 +132,18 @@ def paper_seconds() -> float:
     return total
 
 
-def main(factor: int = 1, rounds: int = ROUNDS) -> None:
-    """Prints the table; ``factor`` divides the number of rows, for a quick look."""
+def main() -> None:
+    """`measure` in a process whose libraries start with one thread each, as do those that it starts."""
+    one = dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+    )
+    subprocess.run([sys.executable, __file__, "--measure"], env=os.environ | one, check=True)
+
+
+def measure(rounds: int = ROUNDS) -> None:
+    """Prints the table."""
     table = Table(
-        title=f"Processor seconds, medians of {rounds} in turns, {torch.get_num_threads()} threads",
+        title=f"Processor seconds, medians of {rounds} in turns, {torch.get_num_threads()} thread",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -143,7 +152,6 @@ def main(factor: int = 1, rounds: int = ROUNDS) -> None:
         table.add_column(head, justify="left" if head in ("probe", "against") else "right")
     absent: list[str] = []
     for probe, ((n, d), ways, rivals) in MEASURED.items():
-        n //= factor
         x = cloud(n, d)
         taken: dict[str, list[Run]] = {name: [] for name in (*ways, *rivals)}
         with TemporaryDirectory() as folder:
@@ -187,13 +195,14 @@ def main(factor: int = 1, rounds: int = ROUNDS) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--factor", type=int, default=1, help="divides the number of rows")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak:
         probe, _, name = given.peak[0].partition("/")
         MEASURED[probe][1][name](cloud(int(given.peak[1]), int(given.peak[2])))
         print(peak_here())
+    elif given.measure:
+        measure()
     else:
-        main(factor=given.factor, rounds=given.rounds)
+        main()

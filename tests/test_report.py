@@ -46,8 +46,16 @@ def rows(folder: Path, name: str) -> list[dict[str, str]]:
 def test_correlations_equal_scipy_and_say_what_is_undefined(sweep: Path) -> None:
     report.build(sweep)
     found = {row["probe"]: row for row in rows(sweep, "correlations.csv")}
-    assert list(found) == ["rankme_text", "gap_l2", "twonn_text", "dim", "n_rows", "log_n_items"]
-    assert [row["kind"] for row in found.values()] == ["probe"] * 3 + ["null"] * 3
+    assert list(found) == [
+        "rankme_text",
+        "gap_l2",
+        "twonn_text",
+        "dim",
+        "n_rows",
+        "log_n_items",
+        "parameters",
+    ]
+    assert [row["kind"] for row in found.values()] == ["probe"] * 3 + ["null"] * 4
     rank = found["rankme_text"]
     orders = [abs(stats.spearmanr(RANK, order).statistic) for order in permutations(H)]
     at_least = sum(value >= orders[0] - 1e-9 for value in orders)  # the first order is the one found

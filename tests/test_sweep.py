@@ -33,7 +33,12 @@ def test_a_sweep_leaves_cells_tables_and_a_summary(command: Command, tmp_path: P
     }
     rows = list(csv.DictReader((folder / "correlations.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["probe"] for row in rows if row["kind"] == "probe"] == ["rankme_text", "gap_angle_deg"]
-    assert [row["probe"] for row in rows if row["kind"] == "null"] == ["dim", "n_rows", "log_n_items"]
+    assert [row["probe"] for row in rows if row["kind"] == "null"] == [
+        "dim",
+        "n_rows",
+        "log_n_items",
+        "parameters",
+    ]
     assert {row["n"] for row in rows} == {"4"}
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert (summary["n_cells"], summary["n_ok"], summary["failed"]) == (4, 4, [])

@@ -17,6 +17,7 @@ from abc import abstractmethod
 from collections import deque
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
@@ -100,15 +101,16 @@ class Probe(Metric):
     ) -> None:
         """Add rows and their positions; either side may have none in a batch.
 
-        Raises ValueError, naming side and position, for a row that is not finite or is all zeros.
+        Raises ValueError, naming side and position, for a row of a side that it reads which is not finite or all zeros.
         """
-        given = (("audio", audio, audio_index), ("text", text, text_index))
-        for side, rows, index in given:
+        given = {"audio": (audio, audio_index), "text": (text, text_index)}
+        for side in self.reads:
+            rows, index = given[side]
             self._refuse(not_finite(rows), side=side, index=index, fault="is not finite")
             self._refuse(~rows.any(dim=1), side=side, index=index, fault="is all zeros")
-        for side, rows, index in given:
-            if side in self.reads:
-                self.hold(side, rows.detach(), index.to(rows.device))
+        for side in self.reads:
+            rows, index = given[side]
+            self.hold(side, rows.detach(), index.to(rows.device))
 
     def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
         getattr(self, side).append(rows)
@@ -250,7 +252,8 @@ def singular_values(x: Float64[Tensor, "n d"], *, who: str, every_one: bool = Fa
     if not x.any():
         raise ValueError(f"{who}: all {len(x)} rows are zero. Look at what was embedded.")
     if not every_one:
-        energy = torch.linalg.eigvalsh(gram(x.T if len(x) < x.shape[1] else x).cpu()).flip(0)
+        square = gram(x.T if len(x) < x.shape[1] else x).cpu()
+        energy = torch.from_numpy(np.linalg.eigvalsh(square.numpy())).flip(0)
         s = energy.clamp(min=0).sqrt()
         loss = torch.finfo(s.dtype).eps * energy[0] * s.reciprocal().sum()
         if SQUARES[0] < energy[0] < SQUARES[1] and loss <= MAX_LOSS * s.sum():
@@ -352,4 +355,6 @@ def _joined(state: list[Tensor] | Tensor) -> Tensor:
     """One tensor of a list state, which is a list before it is gathered over processes, a tensor after."""
     if isinstance(state, Tensor):
         return state
+    if len(state) == 1:
+        return state[0]  # else a copy for nothing
     return torch.cat(state) if state else torch.empty(0, dtype=torch.long)

@@ -1,0 +1,125 @@
+"""Where a low H may come from, cell by cell, in words and with the numbers that they rest on.
+
+Each cell is compared with the one of the highest H on its benchmark, and two numbers are the same unless their 95 %
+intervals are apart. Then a lower text RankMe points at the text encoder; a rank that is no lower and a wider modality
+angle point at the joint alignment. What neither tells apart is called not separable. Rank and angle are those of half
+of the rows at matched N: halves drawn without replacement spread as whole samples do (the delete-d jackknife of Shao
+and Wu 1989 with d = n / 2); those of a cell with more rows spread more than it does, which is the safe side.
+
+A pointer is a place to look, not a cause: models differ in more than these two numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+NOT_SEPARABLE = "not separable on this evidence"
+
+
+class Span(NamedTuple):
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def below(self, other: Span) -> bool:
+        return self.high < other.low
+
+
+class Evidence(NamedTuple):
+    """What a cell is judged by; ``rank`` and ``angle`` are None where they were not drawn."""
+
+    model: str
+    bench: str
+    height: Span  # H
+    chance: float  # of H
+    rank: Span | None  # RankMe of the text side
+    angle: Span | None  # degrees
+    n_text: int | None  # rows behind both
+
+
+Verdict = Literal["reference", "text encoder", "joint alignment", "not separable", "no evidence"]
+
+
+class Diagnosis(NamedTuple):
+    model: str
+    bench: str
+    verdict: Verdict
+    words: str
+
+
+def diagnose(cells: Sequence[Evidence]) -> list[Diagnosis]:
+    """A diagnosis for each cell, in their order."""
+    best: dict[str, Evidence] = {}
+    models: dict[str, int] = {}
+    for cell in cells:
+        models[cell.bench] = models.get(cell.bench, 0) + 1
+        if cell.bench not in best or cell.height.value > best[cell.bench].height.value:
+            best[cell.bench] = cell
+    return [_diagnosed(cell, best[cell.bench], n_models=models[cell.bench]) for cell in cells]
+
+
+def _diagnosed(cell: Evidence, best: Evidence, *, n_models: int) -> Diagnosis:
+    verdict, words = _verdict(cell, best, n_models=n_models)
+    return Diagnosis(cell.model, cell.bench, verdict, words)
+
+
+def _verdict(cell: Evidence, best: Evidence, *, n_models: int) -> tuple[Verdict, str]:
+    own, theirs = f"H {_share(cell.height)}", f"{best.model}'s {_share(best.height)}"
+    if cell is best:
+        if n_models == 1:
+            return (
+                "no evidence",
+                f"{own}; the only model on this benchmark, so there is nothing to compare it with.",
+            )
+        low = f", and below the chance of independent similarities ({_point(cell.chance)})"
+        return (
+            "reference",
+            f"{own}: the highest of {n_models} models{low if cell.height.high < cell.chance else ''}.",
+        )
+    if not cell.height.below(best.height):
+        return "not separable", f"{own} overlaps {theirs}: {NOT_SEPARABLE}."
+    if cell.rank is None or cell.angle is None or best.rank is None or best.angle is None:
+        return (
+            "no evidence",
+            f"{own} is below {theirs}; text rank or angle were not drawn for both, so no pointer.",
+        )
+    rank = f"text rank {_number(cell.rank)} at {cell.n_text} rows"
+    angle = f"modality angle {_number(cell.angle)} degrees"
+    its_rank, its_angle = _number(best.rank), _number(best.angle)
+    if cell.rank.below(best.rank):
+        words = f"{own} is below {theirs}; {rank} is lower than its {its_rank}: points at the text encoder."
+        if best.angle.below(cell.angle):
+            words += (
+                f" The {angle} is wider than its {its_angle} as well, so the joint alignment may share in it."
+            )
+        return "text encoder", words
+    if best.angle.below(cell.angle):
+        higher = "is higher than" if best.rank.below(cell.rank) else "is no lower than"
+        return "joint alignment", (
+            f"{own} is below {theirs}; {rank} {higher} its {its_rank}, {angle} is wider than its {its_angle}: "
+            f"points at the joint alignment."
+        )
+    return "not separable", (
+        f"{own} is below {theirs}, but {rank} is no lower than its {its_rank} and {angle} no wider than its "
+        f"{its_angle}: {NOT_SEPARABLE}."
+    )
+
+
+def _share(span: Span) -> str:
+    return f"{_point(span.value)} ({_point(span.low)} to {_point(span.high)})"
+
+
+def _number(span: Span) -> str:
+    return f"{span.value:.1f} ({span.low:.1f} to {span.high:.1f})"
+
+
+def _point(share: float) -> str:
+    """A share without the zero before its point.
+
+    >>> _point(0.8375), _point(1.0)
+    ('.838', '1.000')
+    """
+    return f"{share:.3f}".removeprefix("0")

@@ -1,0 +1,231 @@
+"""The probes of a sweep at one number of rows: what makes cells of different size comparable.
+
+At matched N every cell gives as many clips and captions as the smallest one has (`draws`). Values, with the interval
+over draws, go to matched.csv, and those of `CURVE` over a ladder of N to curve.csv. Both files are their own memory: a
+row whose key is still right is not drawn again.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from clapbench import cache, config
+from clapbench.cells import Matching, Sweep, cases
+from clapbench.console import console
+from clapbench.schema import Cell
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # of the way to draw: part of a row's key
+CURVE = ("rankme_audio", "rankme_text", "gap_angle_deg")  # over N; the angle for `diagnosis`
+BELOW = (8, 4, 2)  # parts of matched N that the curve starts with
+LEAST = 16  # rows of a side on the curve
+
+
+class At(NamedTuple):
+    """A probe of a cell at some number of rows; ``low`` and ``high`` are None where these are all the rows."""
+
+    model: str
+    bench: str
+    probe: str
+    n_audio: int
+    n_text: int
+    mean: float | None
+    low: float | None  # 2.5 % quantile over draws
+    high: float | None  # 97.5 %
+    draws: int  # 0 where all rows are taken
+    all_rows: float | None  # the cell's own number
+    n_audio_all: int
+    n_text_all: int
+    note: str | None = None  # why it is undefined
+    key: str | None = None
+
+
+class Sizes(NamedTuple):
+    audio: int
+    text: int
+
+    @classmethod
+    def of(cls, cell: Cell) -> Sizes:
+        return cls(cell.embeddings["n_audio"], cell.embeddings["n_text"])
+
+
+def matched_sizes(sweep: Sweep) -> Sizes | None:
+    """Rows of each side at matched N, the fewest among the cells with H; None where no cell says how many it has.
+
+    Raises ValueError when ``matched.n`` asks for more than the smallest cell has.
+    """
+    there = [Sizes.of(cell) for cell in sweep.scored if cell.embeddings.get("n_text")]
+    if not there:
+        return None
+    fewest = Sizes(*(min(side) for side in zip(*there, strict=True)))
+    n = sweep.matching.n
+    if n is None:
+        return fewest
+    if n > min(fewest):
+        raise ValueError(
+            f"matched.n: needed at most {min(fewest)}, the fewest rows among the cells of {sweep.folder}, got {n}. "
+            f"Set matched.n=null or less."
+        )
+    return Sizes(n, n)
+
+
+class Wanted(NamedTuple):
+    cell: Cell
+    size: Sizes
+    probe: str
+
+
+def at_matched(sweep: Sweep) -> list[At]:
+    """Every probe of every cell with H at matched N; writes matched.csv."""
+    size = matched_sizes(sweep)
+    wanted = [Wanted(cell, size, name) for cell in _sized(sweep) for name in cell.probes if size]
+    return _measured(sweep, wanted, path=sweep.folder / "matched.csv")
+
+
+def curve(sweep: Sweep) -> list[At]:
+    """The probes of `CURVE` over N, from an eighth of matched N to all rows of the cell; writes curve.csv."""
+    size = matched_sizes(sweep)
+    wanted = [
+        Wanted(cell, step, name)
+        for cell in _sized(sweep)
+        if size
+        for step in ladder(size, all_rows=Sizes.of(cell))
+        for name in CURVE
+        if name in cell.probes
+    ]
+    return _measured(sweep, wanted, path=sweep.folder / "curve.csv")
+
+
+def half(size: Sizes) -> Sizes:
+    return Sizes(size.audio // 2, size.text // 2)
+
+
+def ladder(size: Sizes, *, all_rows: Sizes) -> list[Sizes]:
+    """Numbers of rows: parts of matched N, then its doubles while there are as many rows, then all rows.
+
+    >>> [step.text for step in ladder(Sizes(394, 394), all_rows=Sizes(800, 800))]
+    [49, 98, 197, 394, 788, 800]
+    """
+    steps = [Sizes(size.audio // part, size.text // part) for part in BELOW]
+    steps = [step for step in steps if min(step) >= LEAST]
+    while size.audio < all_rows.audio and size.text < all_rows.text:
+        steps.append(size)
+        size = Sizes(2 * size.audio, 2 * size.text)
+    return [*steps, all_rows]
+
+
+def _sized(sweep: Sweep) -> list[Cell]:
+    return [cell for cell in sweep.scored if cell.embeddings.get("n_text")]
+
+
+def _measured(sweep: Sweep, wanted: Sequence[Wanted], *, path: Path) -> list[At]:
+    """A row for everything wanted, in its order, into ``path``; what stands there already is kept."""
+    memory = _read(path)
+    rows: dict[int, At] = {}
+    missing: dict[tuple[str, str, Sizes], list[int]] = defaultdict(list)
+    for number, one in enumerate(wanted):
+        if one.size == Sizes.of(one.cell):
+            rows[number] = _row(one)._replace(mean=one.cell.probes[one.probe])
+        elif (key := _key(one, sweep.matching)) in memory:
+            rows[number] = memory[key]._replace(all_rows=one.cell.probes[one.probe])
+        else:
+            missing[one.cell.model, one.cell.bench, one.size].append(number)
+    if missing:
+        console.print(f"[dim]drawing rows for {path.name} ...[/]", highlight=False)
+    for numbers in missing.values():
+        rows |= zip(numbers, _drawn(sweep, [wanted[number] for number in numbers]), strict=True)
+    if wanted:
+        table = pd.DataFrame([rows[number] for number in range(len(wanted))], columns=At._fields)
+        cache.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    return [rows[number] for number in range(len(wanted))]
+
+
+def _drawn(sweep: Sweep, wanted: Sequence[Wanted]) -> list[At]:
+    """Probes of one cell at one size, drawn; a row says why where that cannot be."""
+    cell, size, _ = wanted[0]
+    try:
+        nodes = {one.probe: _config_of(one) for one in wanted}
+        embeddings = cache.load(sweep.cache_dir / cell.embeddings["path"])
+        items = cases(sweep.folder, cell)
+    except (OSError, ValueError) as absent:
+        return [_row(one)._replace(note=str(absent)) for one in wanted]
+    from clapbench import draws  # and torchmetrics: seconds, spared where all is known
+
+    drawn = draws.measure(
+        {name: config.build(node) for name, node in nodes.items()},
+        embeddings=embeddings,
+        cases=items,
+        size=draws.Size(*size),
+        draws=sweep.matching.draws,
+        seed=sweep.matching.seed,
+    )
+    return [_row(one)._replace(**drawn[one.probe]._asdict(), key=_key(one, sweep.matching)) for one in wanted]
+
+
+def _config_of(one: Wanted) -> Any:
+    """The configuration of a cell's probe. ValueError when it is no longer the one that the cell was probed with."""
+    node = config.probe_configs(one.probe)[one.probe]
+    if config.probe_key(node) != one.cell.extra.get("probe_keys", {}).get(one.probe):
+        raise ValueError(
+            f"cell {one.cell.model} × {one.cell.bench}: {one.probe} was computed by a conf/probe/{one.probe}.yaml that "
+            f"is not the one here. Run the cell again."
+        )
+    return node
+
+
+def _row(one: Wanted) -> At:
+    """Not measured yet."""
+    cell, size, probe = one
+    return At(
+        model=cell.model,
+        bench=cell.bench,
+        probe=probe,
+        n_audio=size.audio,
+        n_text=size.text,
+        mean=None,
+        low=None,
+        high=None,
+        draws=0,
+        all_rows=cell.probes[probe],
+        n_audio_all=Sizes.of(cell).audio,
+        n_text_all=Sizes.of(cell).text,
+    )
+
+
+def _key(one: Wanted, matching: Matching) -> str:
+    """Of all that decides what is drawn and measured."""
+    cell = one.cell
+    content = [VERSION, cell.embeddings.get("key"), cell.extra.get("probe_keys", {}).get(one.probe)]
+    return cache.key_of([*content, one.probe, *one.size, matching.draws, matching.seed])[:16]
+
+
+def _read(path: Path) -> dict[str, At]:
+    """The drawn rows of ``path`` by their keys; none where there is no such file, or it is not ours."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [
+                At(**{name: _parsed(name, row[name]) for name in At._fields}) for row in csv.DictReader(file)
+            ]
+    except (ValueError, KeyError, csv.Error) as error:
+        log.warning("%s is not what a summary writes (%r). It is written anew.", path, error)
+        return {}
+    return {row.key: row for row in rows if row.key}
+
+
+def _parsed(name: str, text: str) -> Any:
+    """A field of `At` as to_csv wrote it, to the last digit."""
+    if name in ("mean", "low", "high", "all_rows"):
+        return float(text) if text else None
+    if name in ("draws", "n_audio", "n_text", "n_audio_all", "n_text_all"):
+        return int(text)
+    return text or None

@@ -1,0 +1,164 @@
+"""What a sweep's cells say together: correlations of geometry with the scores at matched N, a diagnosis of each cell.
+
+Computed from the cells and what lies beside them on disk; `report` writes and prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from clapbench import matched, relations
+from clapbench.cells import Sweep, frame
+from clapbench.correlate import power_line
+from clapbench.diagnosis import Diagnosis, Evidence, Span, diagnose
+from clapbench.matched import At, Sizes
+from clapbench.schema import Cell
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A sweep and what follows from it."""
+
+    sweep: Sweep
+    size: Sizes | None  # rows of each side at matched N
+    matched: tuple[At, ...]
+    curve: tuple[At, ...]
+    correlations: tuple[dict[str, Any], ...]  # rows of correlations.csv: with H, pooled over benchmarks
+    long: pd.DataFrame  # correlations_long.csv
+    diagnoses: tuple[Diagnosis, ...]
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables of a sweep's folder by name: a row per cell, per probe and so on."""
+        return {
+            "cells": frame(self.sweep.cells),
+            "correlations": pd.DataFrame(self.correlations, columns=relations.COLUMNS),
+            "correlations_long": self.long,
+            "diagnosis": pd.DataFrame(self.diagnoses, columns=Diagnosis._fields),
+        }
+
+    @property
+    def n(self) -> int:
+        """The most cells behind a correlation."""
+        return max((row["n"] for row in self.correlations), default=0)
+
+    @property
+    def n_models(self) -> int:
+        return len({cell.model for cell in self.sweep.scored})
+
+    @property
+    def differs(self) -> bool:
+        """Whether cells differ in their number of rows, so that matched N is not simply all of them."""
+        return any((row.n_audio, row.n_text) != (row.n_audio_all, row.n_text_all) for row in self.matched)
+
+    def at_matched(self, cell: Cell, probe: str) -> At | None:
+        """The probe of a cell at matched N."""
+        wanted = (cell.model, cell.bench, probe)
+        return next((row for row in self.matched if (row.model, row.bench, row.probe) == wanted), None)
+
+    @property
+    def strongest(self) -> dict[str, Any] | None:
+        """The probe with the largest Spearman coefficient, whatever its sign."""
+        probes = [row for row in self.correlations if row["kind"] == "probe" and row["spearman"] is not None]
+        return max(probes, key=lambda row: abs(row["spearman"]), default=None)
+
+    @property
+    def power(self) -> str | None:
+        """How many cells the strongest correlation would take, in a sentence."""
+        found = self.strongest
+        if found is None:
+            return None
+        tests = sum(row["spearman"] is not None for row in self.correlations if row["kind"] == "probe")
+        return power_line(
+            found["probe"], found["spearman"], n=found["n"], coefficient="spearman", tests=tests
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What summary.json holds. It depends on the cells alone, so an unchanged sweep has an unchanged summary."""
+        sweep = self.sweep
+        size = self.size
+        return {
+            "schema": 1,
+            "sweep": sweep.folder.name,
+            "covers": sweep.covers,
+            "n_cells": len(sweep.cells) + len(sweep.absent),
+            "n_ok": len(sweep.finished),
+            "failed": [{"model": c.model, "bench": c.bench, "error": c.error} for c in sweep.failed],
+            "absent": [{"model": model, "bench": bench} for model, bench in sweep.absent],
+            "cells": [
+                {"model": c.model, "bench": c.bench, "n_items": c.n_items, **c.scores} for c in sweep.finished
+            ],
+            "matched": {
+                "n_audio": size.audio if size else None,
+                "n_text": size.text if size else None,
+                "draws": sweep.matching.draws,
+                "seed": sweep.matching.seed,
+            },
+            "correlation_with": "H, pooled over benchmarks",
+            "correlations": {
+                row["probe"]: {k: v for k, v in row.items() if k != "probe"} for row in self.correlations
+            },
+            "power": self.power,
+            "diagnosis": [one._asdict() for one in self.diagnoses],
+        }
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """The sweep in flat numbers, for a run's summary: each cell's H, each probe's coefficients."""
+        numbers = {f"H/{cell.model}/{cell.bench}": cell.scores["H"] for cell in self.sweep.finished}
+        for row in self.correlations:
+            numbers |= {f"{name}/{row['probe']}": row[name] for name in ("spearman", "pearson")}
+        return {name: value for name, value in numbers.items() if value is not None}
+
+
+def summarize(sweep: Sweep) -> Summary:
+    """Draws what is not known at matched N, correlates, diagnoses; writes matched.csv and curve.csv on the way."""
+    size = matched.matched_sizes(sweep)
+    at, curve = matched.at_matched(sweep), matched.curve(sweep)
+    probes = relations.predictors(sweep.scored, at)
+    entries = relations.correlated(sweep.scored, probes) if sweep.scored else []
+    return Summary(
+        sweep=sweep,
+        size=size,
+        matched=tuple(at),
+        curve=tuple(curve),
+        correlations=tuple(relations.wide(entries, probes)),
+        long=relations.long(entries),
+        diagnoses=tuple(diagnose(evidence(sweep, curve, size=size))),
+    )
+
+
+def evidence(sweep: Sweep, curve: Sequence[At], *, size: Sizes | None) -> list[Evidence]:
+    """What each cell with H is diagnosed by: rank and angle of half of the rows at matched N."""
+    wanted = matched.half(size) if size else None
+    halves = {(row.model, row.bench, row.probe): row for row in curve if (row.n_audio, row.n_text) == wanted}
+    found = []
+    for cell in sweep.scored:
+        height = (cell.protocols.get(cell.protocol) or {}).get("H")
+        if height:
+            rank, angle = (
+                halves.get((cell.model, cell.bench, name)) for name in ("rankme_text", "gap_angle_deg")
+            )
+            found.append(
+                Evidence(
+                    model=cell.model,
+                    bench=cell.bench,
+                    height=Span(height["value"], *height["ci95"]),
+                    chance=height["chance"],
+                    rank=_span(rank),
+                    angle=_span(angle),
+                    n_text=wanted.text if wanted else None,
+                )
+            )
+    return found
+
+
+def _span(row: At | None) -> Span | None:
+    if row is None or row.mean is None or row.low is None or row.high is None:
+        return None
+    return Span(row.mean, row.low, row.high)
