@@ -1,10 +1,10 @@
-"""Where a low H may come from, cell by cell, in words and with the numbers that they rest on.
+r"""Where a low H may come from, cell by cell, in words and with the numbers that they rest on.
 
 Each cell is compared with the one of the highest H on its benchmark, and two numbers are the same unless their 95 %
 intervals are apart. Then a lower text RankMe points at the text encoder; a rank that is no lower and a wider modality
 angle point at the joint alignment. What neither tells apart is called not separable. Rank and angle are those of half
-of the rows at matched N: halves drawn without replacement spread as whole samples do (the delete-d jackknife of Shao
-and Wu 1989 with d = n / 2); those of a cell with more rows spread more than it does, which is the safe side.
+of the rows at matched N, m of a cell's n. Such draws without replacement spread $\sqrt{(n - m) / m}$ times as widely as
+whole samples do (the delete-d jackknife of Shao and Wu 1989, d = n - m), so intervals are narrowed by that.
 
 A pointer is a place to look, not a cause: models differ in more than these two numbers.
 """
@@ -86,26 +86,23 @@ def _verdict(cell: Evidence, best: Evidence, *, n_models: int) -> tuple[Verdict,
             "no evidence",
             f"{own} is below {theirs}; text rank or angle were not drawn for both, so no pointer.",
         )
-    rank = f"text rank {_number(cell.rank)} at {cell.n_text} rows"
-    angle = f"modality angle {_number(cell.angle)} degrees"
-    its_rank, its_angle = _number(best.rank), _number(best.angle)
+    rank = f"text rank {_compared(cell.rank, best.rank, more='higher', less='lower')} at {cell.n_text} rows"
+    angle = f"modality angle {_compared(cell.angle, best.angle, more='wider', less='narrower')} degrees"
+    below = f"{own} is below {theirs}"
     if cell.rank.below(best.rank):
-        words = f"{own} is below {theirs}; {rank} is lower than its {its_rank}: points at the text encoder."
+        words = f"{below}; {rank}: points at the text encoder."
         if best.angle.below(cell.angle):
-            words += (
-                f" The {angle} is wider than its {its_angle} as well, so the joint alignment may share in it."
-            )
+            words += f" The {angle}, so the joint alignment may share in it."
         return "text encoder", words
     if best.angle.below(cell.angle):
-        higher = "is higher than" if best.rank.below(cell.rank) else "is no lower than"
-        return "joint alignment", (
-            f"{own} is below {theirs}; {rank} {higher} its {its_rank}, {angle} is wider than its {its_angle}: "
-            f"points at the joint alignment."
-        )
-    return "not separable", (
-        f"{own} is below {theirs}, but {rank} is no lower than its {its_rank} and {angle} no wider than its "
-        f"{its_angle}: {NOT_SEPARABLE}."
-    )
+        return "joint alignment", f"{below}; {rank}, {angle}: points at the joint alignment."
+    return "not separable", f"{below}, but {rank}, {angle}: {NOT_SEPARABLE}."
+
+
+def _compared(own: Span, other: Span, *, more: str, less: str) -> str:
+    """Two numbers with the word for how they stand: level where their intervals overlap."""
+    word = f"{less} than" if own.below(other) else f"{more} than" if other.below(own) else "level with"
+    return f"{_number(own)} is {word} its {_number(other)}"
 
 
 def _share(span: Span) -> str:

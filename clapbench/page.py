@@ -13,14 +13,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from clapbench import cache, figures
-from clapbench.correlate import MIN_PAIRS, few
+from clapbench.coefficients import MIN_PAIRS, few
 from clapbench.printed import SHOWN, evidence, legend, notes, number, p_value, with_least
 from clapbench.relations import POOLED
 from clapbench.schema import Cell
 from clapbench.summary import Summary
 
 STYLE = """
-body { font: 15px/1.55 system-ui, sans-serif; color: #1d1d1f; max-width: 68rem; margin: 2.5rem auto; padding: 0 1rem; }
+body { font: 15px/1.55 system-ui, sans-serif; color: #1d1d1f; max-width: 80rem; margin: 2.5rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .2rem; }
 h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
 p { margin: .5rem 0; }

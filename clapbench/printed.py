@@ -9,8 +9,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from clapbench.coefficients import MIN_PAIRS, few
 from clapbench.console import console
-from clapbench.correlate import MIN_PAIRS, few
 from clapbench.schema import Cell
 from clapbench.summary import Summary
 

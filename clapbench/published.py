@@ -19,7 +19,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from clapbench import cache
-from clapbench.correlate import correlate, few, free, holm, joint, permuted
+from clapbench.coefficients import correlate, few
+from clapbench.correlate import holm
+from clapbench.permutation import free, joint, permuted
 
 SOURCE = 'A. Bahuguna, "Embedding Geometry in Pretrained CLAP Models", 2026'
 MODELS = ("laion", "mga", "m2d", "laion", "mga", "m2d")

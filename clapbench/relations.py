@@ -13,9 +13,11 @@ import pandas as pd
 from jaxtyping import Float
 
 from clapbench.cells import defined, worth
-from clapbench.correlate import COEFFICIENTS, DRAWS, Row
+from clapbench.coefficients import COEFFICIENTS
+from clapbench.correlate import Row
 from clapbench.correlate import table as correlation_rows
 from clapbench.matched import At
+from clapbench.permutation import DRAWS
 from clapbench.schema import Cell
 
 # What correlations.csv says of each coefficient beside its value (see `correlate.Row`).

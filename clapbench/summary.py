@@ -159,6 +159,8 @@ def evidence(sweep: Sweep, curve: Sequence[At], *, size: Sizes | None) -> list[E
 
 
 def _span(row: At | None) -> Span | None:
+    """The mean over draws, with the interval that the whole of the rows would have (see `diagnosis`)."""
     if row is None or row.mean is None or row.low is None or row.high is None:
         return None
-    return Span(row.mean, row.low, row.high)
+    scale = (row.n_text / (row.n_text_all - row.n_text)) ** 0.5
+    return Span(row.mean, row.mean - scale * (row.mean - row.low), row.mean + scale * (row.high - row.mean))

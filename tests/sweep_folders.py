@@ -97,7 +97,7 @@ def study(folder: Path, *, models: int = 3, d: int = 24, probes=PROBES) -> Path:
                 model=f"m{number}",
                 bench=bench,
                 n_items=n_items,
-                h=height + 0.1 * number,
+                h=height + 0.04 * number,
                 seed=seed,
                 d=d,
                 probes=probes,

@@ -13,26 +13,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clapbench.correlate import (
-    COEFFICIENTS,
-    Coefficient,
-    benjamini_hochberg,
-    cells_needed,
-    correlate,
-    few,
-    free,
-    holm,
-    interval,
-    joint,
-    orders,
-    partial,
-    permuted,
-    power_line,
-    table,
-    weighted,
-    within,
-    without_one_model,
-)
+from clapbench.coefficients import COEFFICIENTS, Coefficient, correlate, few, partial, weighted
+from clapbench.correlate import benjamini_hochberg, cells_needed, holm, power_line, table
+from clapbench.permutation import free, joint, orders, permuted, within
+from clapbench.resampling import interval, without_one_model
 
 NAN = float("nan")
 MODELS, BENCHES = list("abcabc"), list("xxxyyy")

@@ -112,19 +112,23 @@ def test_a_larger_cloud_at_matched_n_has_the_rank_of_fresh_rows():
     assert found.mean == pytest.approx(np.mean(fresh), rel=0.005)
 
 
+@pytest.mark.parametrize("m", [150, 75])
 @pytest.mark.parametrize("probe", [RankMe(side="text"), GapProbe("angle_deg")])
-def test_halves_spread_as_whole_samples_do(probe):
-    """What the intervals of a diagnosis rest on, of a smooth probe."""
-    size = Size(150, 150)
-    fresh, halves = [], []
+def test_draws_spread_as_whole_samples_do_but_for_the_known_factor(probe, m):
+    """What the intervals of a diagnosis rest on: m of n rows, and the spread of m fresh ones times sqrt(1 - m / n)."""
+    fresh, spread = [], []
     for seed in range(40):
         rows = embeddings(300, 24, seed=2 * seed)
         rows = Embeddings(rows.audio + 0.5, rows.audio_id, rows.text + 0.3, rows.text_id)
-        whole = measure({"p": probe}, embeddings=rows, cases=items(150), size=Size(300, 300), draws=1, seed=0)
-        fresh.append(whole["p"].mean)
-        half = measure({"p": probe}, embeddings=rows, cases=items(150), size=size, draws=30, seed=0)["p"]
-        halves.append(half.high - half.low)
-    assert np.median(halves) == pytest.approx(2 * 1.96 * np.std(fresh), rel=0.4)
+        first = Embeddings(rows.audio[:m], rows.audio_id[:m], rows.text[:m], rows.text_id[:m])
+        one = measure({"p": probe}, embeddings=first, cases=[], size=Size(m, m), draws=1, seed=0)["p"]
+        fresh.append(one.mean)
+        drawn = measure({"p": probe}, embeddings=rows, cases=items(150), size=Size(m, m), draws=30, seed=0)[
+            "p"
+        ]
+        spread.append(drawn.high - drawn.low)
+    expected = 2 * 1.96 * np.std(fresh) * (1 - m / 300) ** 0.5
+    assert np.median(spread) == pytest.approx(expected, rel=0.35)
 
 
 def test_a_probe_undefined_in_one_draw_is_undefined_and_says_in_how_many():

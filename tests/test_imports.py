@@ -12,8 +12,8 @@ from conftest import ROOT
 
 # Modules and packages by layer, lowest first.
 LAYERS = [
-    {"schema", "console", "provenance", "certify", "files", "cards", "significance"},
-    {"downloads", "scores"},
+    {"schema", "console", "provenance", "certify", "files", "cards", "significance", "coefficients"},
+    {"downloads", "scores", "permutation", "resampling"},
     {"audio", "mel", "checkpoints", "synth"},
     {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
     {"encoders.tokens", "encoders.htsat", "encoders.outside", "probes.neighbours", "probes.paired"},

@@ -1,0 +1,109 @@
+"""Correlation tables of a sweep: every score, benchmark and coefficient, each the number that scipy gives."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sweep_folders
+from scipy import stats
+
+from clapbench import relations, report
+from clapbench.correlate import holm
+from clapbench.summary import Summary
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return report.build(sweep_folders.study(tmp_path_factory.mktemp("relations") / "s", models=5))
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def test_the_long_table_has_every_score_benchmark_and_coefficient(found: Summary) -> None:
+    table = read(found.sweep.folder / "correlations_long.csv")
+    assert {row["score"] for row in table} == {
+        "F",
+        "G",
+        "H",
+        "single_F",
+        "single_G",
+        "single_H",
+        "pair_assignment",
+    }
+    assert {row["bench"] for row in table} == {"pooled", "large", "small"}
+    probes = [row for row in table if row["kind"] == "probe"]
+    keys = [tuple(row[key] for key in ("score", "bench", "rows", "name", "coefficient")) for row in probes]
+    assert len(keys) == len(set(keys)) == 7 * 3 * 2 * 4 * 3
+    assert {row["rows"] for row in table if row["kind"] == "null"} == {""}
+
+
+@pytest.mark.parametrize("bench", ["pooled", "large"])
+@pytest.mark.parametrize("rows", ["matched", "all"])
+def test_its_numbers_are_those_of_scipy(found: Summary, bench: str, rows: str) -> None:
+    chosen = [cell for cell in found.sweep.scored if bench in ("pooled", cell.bench)]
+    at = [found.at_matched(cell, "rankme_text") for cell in chosen]
+    x = [row.mean if rows == "matched" else row.all_rows for row in at]
+    y = [cell.scores["H"] for cell in chosen]
+    table = found.long
+    mine = table[
+        (table["score"] == "H")
+        & (table["bench"] == bench)
+        & (table["rows"] == rows)
+        & (table["name"] == "rankme_text")
+    ].set_index("coefficient")["value"]
+    assert mine["spearman"] == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert mine["pearson"] == pytest.approx(stats.pearsonr(x, y).statistic)
+    assert mine["kendall"] == pytest.approx(stats.kendalltau(x, y).statistic)
+
+
+def test_correlations_csv_is_the_pooled_part_with_both_kinds_of_rows(found: Summary) -> None:
+    table = {row["probe"]: row for row in read(found.sweep.folder / "correlations.csv")}
+    assert list(table) == [*sweep_folders.PROBES, "dim", "n_rows", "log_n_items", "parameters"]
+    pooled = found.long[(found.long["score"] == "H") & (found.long["bench"] == "pooled")]
+    for name in sweep_folders.PROBES:
+        assert table[name]["rows"] == "matched"
+        for coefficient in ("spearman", "pearson", "kendall"):
+            both = pooled[(pooled["name"] == name) & (pooled["coefficient"] == coefficient)].set_index(
+                "rows"
+            )["value"]
+            assert float(table[name][coefficient]) == both["matched"]
+            assert float(table[name][f"{coefficient}_all_rows"]) == both["all"]
+    ps = [float(table[name]["spearman_p_exact"]) for name in sweep_folders.PROBES]
+    assert [float(table[name]["spearman_p_holm"]) for name in sweep_folders.PROBES] == pytest.approx(holm(ps))
+    for name in table:
+        if table[name]["spearman"]:
+            assert float(table[name]["spearman_p_exact"]) >= float(table[name]["spearman_p_exact_min"]) > 0
+            assert float(table[name]["spearman_p_joint"]) >= float(table[name]["spearman_p_joint_min"]) > 0
+
+
+def test_size_alone_correlates_over_all_rows_and_not_at_matched_n(tmp_path: Path) -> None:
+    """One distribution behind every cell, the larger benchmark with the higher H: the confounder of a pooled study."""
+    folder = sweep_folders.study(tmp_path / "wide", models=6, d=192, probes=("rankme_text",))
+    rank, *nulls = report.build(folder).correlations
+    size = next(row for row in nulls if row["probe"] == "n_rows")
+    assert rank["spearman_all_rows"] > 0.75
+    assert size["spearman"] > 0.75
+    assert abs(rank["spearman"]) < 0.6
+    assert rank["spearman_p_exact"] > 0.05
+
+
+def test_null_predictors_know_the_parameters(found: Summary) -> None:
+    scored = found.sweep.scored
+    nulls = relations.null_predictors(scored)
+    assert list(nulls) == ["dim", "n_rows", "log_n_items", "parameters"]
+    assert nulls["parameters"].tolist() == [cell.extra["parameters"] for cell in scored]
+    assert np.exp(nulls["log_n_items"]).round().tolist() == [cell.n_items for cell in scored]
+
+
+def test_the_power_line_takes_the_largest_coefficient(found: Summary) -> None:
+    values = {row["probe"]: row["spearman"] for row in found.correlations if row["kind"] == "probe"}
+    largest = max(values, key=lambda name: abs(values[name]))
+    assert found.power.startswith(
+        f"{largest}: if the true Spearman is the {values[largest]:+.2f} found in these 10 cells"
+    )
+    assert "when 4 probes are tried" in found.power
