@@ -170,6 +170,11 @@ def check_writable(folder: Path, *, key: str) -> None:
         ) from error
 
 
+def sweep_folder(cfg: DictConfig) -> Path:
+    """Where the cells of a command lie. Hydra reads ``sweep=2026`` as a number, which is as good a name."""
+    return Path(str(cfg.outputs), str(cfg.sweep))
+
+
 def check_folder_name(name: object, *, key: str) -> None:
     """Names of sweeps, models and benchmarks are folders: one path segment, not hidden."""
     text = "" if name is None else str(name)

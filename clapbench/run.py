@@ -34,7 +34,7 @@ UNJUDGED = Judgement(scores=dict.fromkeys(("F", "G", "H")))  # of a model that h
 
 def cell_folder(cfg: DictConfig) -> Path:
     """Where the cell of this configuration lives."""
-    return Path(cfg.outputs, cfg.sweep, cfg.model.name, cfg.bench.name)
+    return config.sweep_folder(cfg) / str(cfg.model.name) / str(cfg.bench.name)
 
 
 def check(cfg: DictConfig) -> None:
@@ -180,8 +180,8 @@ def evaluate(cfg: DictConfig) -> Cell:
     except Exception as error:
         cell = Cell(
             status="failed",
-            model=cfg.model.name,
-            bench=cfg.bench.name,
+            model=str(cfg.model.name),
+            bench=str(cfg.bench.name),
             error=f"{type(error).__name__}: {error}",
             **provenance(),
         )
@@ -216,7 +216,7 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
     judgement = UNJUDGED if no_text else wanted.benchmark.judge(embeddings)
     logger = config.build(cfg.logger, _partial_=True)(
         folder=cell_folder(cfg).parents[1],
-        group=cfg.sweep,
+        group=str(cfg.sweep),
         run=f"{cfg.model.name}/{cfg.bench.name}",
         run_id=cache.key_of([cfg.sweep, cfg.model.name, cfg.bench.name, wanted.config_key])[:16],
         content=OmegaConf.to_container(cfg, resolve=True),
@@ -247,8 +247,8 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
         cache.write_text(cell_folder(cfg) / "items.csv", table)
     cell = Cell(
         status="ok",
-        model=cfg.model.name,
-        bench=cfg.bench.name,
+        model=str(cfg.model.name),
+        bench=str(cfg.bench.name),
         n_items=wanted.benchmark.n_items,
         protocol=wanted.benchmark.protocol,
         scores=judgement.scores,

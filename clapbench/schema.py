@@ -100,7 +100,7 @@ class Judgement:
         return {**self.scores, **single_numbers(self.extra)}
 
 
-def single_numbers(record: dict[str, Any]) -> dict[str, float]:
+def single_numbers(record: dict[str, Any]) -> dict[str, int | float]:
     return {name: value for name, value in record.items() if isinstance(value, int | float)}
 
 

@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
 
 from clapbench import config
+from clapbench.config import sweep_folder
 from clapbench.console import console
 
 # What is wrong with a user's input arrives as one of these; anything else is our own fault and shows its traceback.
@@ -59,7 +60,7 @@ class Sweep(Callback):
             start([config])
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        say_how_to_sync(config, folder=Path(config.outputs, config.sweep))
+        say_how_to_sync(config, folder=sweep_folder(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with one_clear_error(debug=config.debug):
@@ -71,7 +72,7 @@ class Sweep(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from clapbench import report, tracking
 
-        folder = Path(config.outputs, config.sweep)
+        folder = sweep_folder(config)
         path = folder / "summary.json"
         old = path.read_text(encoding="utf-8") if path.is_file() else None
         with one_clear_error(debug=config.debug):
@@ -146,10 +147,10 @@ def start(jobs: Sequence[DictConfig]) -> None:
 
     for job in jobs:
         run.check(job)
-        if (job.outputs, job.sweep) != (jobs[0].outputs, jobs[0].sweep):
+        first, own = sweep_folder(jobs[0]), config.sweep_folder(job)
+        if own != first:
             raise config.ConfigError(
-                f"sweep: needed one folder for the whole command, got {jobs[0].outputs}/{jobs[0].sweep} and "
-                f"{job.outputs}/{job.sweep}. Type one command for each."
+                f"sweep: needed one folder for the whole command, got {first} and {own}. Type one command for each."
             )
     refuse_shared_folders([run.cell_folder(job) for job in jobs], names="model.name and bench.name")
     if jobs[0].plan:
@@ -189,11 +190,11 @@ def list_cells(jobs: Sequence[DictConfig]) -> None:
     from clapbench import cache
 
     first = jobs[0]
-    folder = Path(first.outputs, first.sweep)
+    folder = sweep_folder(first)
     record = {
         "schema": 1,
         "command": shlex.join(sys.argv),
-        "cells": [{"model": job.model.name, "bench": job.bench.name} for job in jobs],
+        "cells": [{"model": str(job.model.name), "bench": str(job.bench.name)} for job in jobs],
         "matched": {**first.matched, "seed": first.seed},
         "cache_dir": os.path.relpath(first.cache_dir, folder),  # so that the outputs can be moved as one
     }

@@ -11,6 +11,7 @@ from conftest import ROOT, Command
 from fixtures import pairs_folder
 
 import clapbench
+from clapbench.benchmarks.synthetic import SyntheticBenchmark
 
 TINY = ("logger=none", "trainer=cpu", "probes=[rankme_text,gap_angle_deg]")
 DEMO = ("-m", "sweep=s", "model=mini,mini_bag", "bench=synth_order,synth_attribute", "bench.n=10")
@@ -60,6 +61,44 @@ def test_a_sweep_leaves_cells_tables_and_a_summary(command: Command, tmp_path: P
     report = command("-m", "clapbench.report", str(folder))
     assert report.returncode == 0, report.stderr
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8")) == summary
+
+
+def test_a_sweep_is_made_comparable_by_size_and_reported(command: Command, tmp_path: Path) -> None:
+    """Two benchmarks of one size and one of another, under a name that Hydra reads as a number."""
+    small = ("-m", "sweep=2026", "model=mini,mini_bag", "bench=pairs", "bench.name=few", *TINY)
+    few = few_pairs(tmp_path, n=6)
+    large = ("-m", "sweep=2026", "model=mini,mini_bag", "bench=synth_order", "bench.n=20", *TINY)
+    for typed in ((*small, *few), large):
+        done = command("evaluate.py", *typed, "matched.draws=5")
+        assert done.returncode == 0, done.stderr
+    folder = tmp_path / "outputs/2026"
+    (folder / "sweep.json").unlink()  # so that the summary covers both commands
+    done = command("-m", "clapbench.report", str(folder), "--draws", "7")
+    assert done.returncode == 0, done.stderr
+    assert "12 clips and 12 captions, means of 7 draws" in done.stdout
+    table = list(csv.DictReader((folder / "matched.csv").read_text(encoding="utf-8").splitlines()))
+    assert {(row["bench"], row["n_text"], row["draws"]) for row in table} == {
+        ("few", "12", "0"),
+        ("synth_order", "12", "7"),
+    }
+    assert (folder / "report/index.html").is_file()
+    again = command("-m", "clapbench.report", str(folder), "--n", "13")
+    assert again.returncode == 1
+    assert "matched.n: needed at most 12" in again.stderr
+    record = cells(folder)["mini", "synth_order"]
+    assert record["extra"]["parameters"] > 100_000
+    assert (record["extra"]["repeated_audio"], record["extra"]["repeated_text"]) == (0, 0)
+    assert cells(folder)["mini_bag", "synth_order"]["extra"]["repeated_text"] == 20
+
+
+def few_pairs(folder: Path, *, n: int) -> list[str]:
+    """A benchmark of ``n`` synthesised items in the CompA format, as overrides."""
+    bench = SyntheticBenchmark(name="few", kind="order", n=n, seed=1, root=folder / "made")
+    with (folder / "few.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["pair_caption", "reversed_pair_caption", "pair_file", "reversed_pair_file"])
+        table.writerows([*case.captions, *case.clips] for case in bench.cases())
+    return [f"bench.csv={folder / 'few.csv'}", f"bench.root={bench.root}"]
 
 
 def test_the_summary_covers_the_cells_of_the_last_command(command: Command, tmp_path: Path) -> None:
@@ -134,6 +173,9 @@ def test_a_missing_clip_stops_one_bench_of_two(command: Command, tmp_path: Path)
         (["-m", "model=mini,mini_bag", "+loader.bath_size=3"], "Did you mean 'batch_size'"),
         (["+logger.typo=3"], "key logger.typo"),
         (["probes=3"], "probes: needed a list of names"),
+        (["matched.draws=1"], "matched: needed n null or at least 4 rows, and at least 2 draws"),
+        (["matched.n=2"], "matched: needed n null or at least 4 rows"),
+        (["+matched.seed=1"], "key matched.seed: argument 'seed' is not there"),
         (["model=null"], "model 'None' is not there"),
         (["experiment=mini_bag"], "key 'data' belongs to train.py"),
     ],

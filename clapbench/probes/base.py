@@ -101,16 +101,15 @@ class Probe(Metric):
     ) -> None:
         """Add rows and their positions; either side may have none in a batch.
 
-        Raises ValueError, naming side and position, for a row of a side that it reads which is not finite or all zeros.
+        Raises ValueError, naming side and position, for a row that is not finite or is all zeros.
         """
-        given = {"audio": (audio, audio_index), "text": (text, text_index)}
-        for side in self.reads:
-            rows, index = given[side]
+        given = (("audio", audio, audio_index), ("text", text, text_index))
+        for side, rows, index in given:
             self._refuse(not_finite(rows), side=side, index=index, fault="is not finite")
             self._refuse(~rows.any(dim=1), side=side, index=index, fault="is all zeros")
-        for side in self.reads:
-            rows, index = given[side]
-            self.hold(side, rows.detach(), index.to(rows.device))
+        for side, rows, index in given:
+            if side in self.reads:
+                self.hold(side, rows.detach(), index.to(rows.device))
 
     def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
         getattr(self, side).append(rows)

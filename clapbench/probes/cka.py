@@ -38,8 +38,9 @@ def debiased_cka(audio: Float[Tensor, "n a"], text: Float[Tensor, "n t"]) -> Flo
         raise ValueError(f"debiased_cka: needs at least {MIN_PAIRS} matched rows, got {len(audio)}.")
     a, t = (_centred(rows, who=f"debiased_cka ({side})") for side, rows in (("audio", audio), ("text", text)))
     own = {"audio": _hsic(a, a), "text": _hsic(t, t)}
-    for side, value in own.items():
-        if value <= 0:
+    for side, rows in (("audio", a), ("text", t)):
+        value, rounding = own[side], torch.finfo(rows.dtype).eps * rows.square().sum(dim=1).square().sum()
+        if value <= rounding:
             raise ValueError(
                 f"debiased_cka: HSIC of {side} with itself is {float(value):.3g}, not above 0. Give more rows."
             )
