@@ -1,7 +1,7 @@
 """Probes of fewer rows: draws of whole items without replacement, so that clouds of different size can be compared.
 
-RankMe, Two-NN and most spectra grow with the number of rows: of one distribution in 768 dimensions RankMe is 299 over
-394 rows and 494 over 800. Dividing by the number of rows only turns the bias round; drawing as many rows from the
+RankMe, Two-NN and most spectra grow with the number of rows: of a power-law spectrum in 768 dimensions RankMe is 299
+over 394 rows and 493 over 800. Dividing by the number of rows only turns the bias round; drawing as many rows from the
 larger cloud removes it. A bootstrap would not do: a row that comes twice is no new direction, and the nearest neighbour
 of itself.
 
