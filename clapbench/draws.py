@@ -23,14 +23,7 @@ from torch import Tensor
 
 from clapbench.probes.base import Probe
 from clapbench.probes.paired import bind
-from clapbench.schema import Case, Embeddings
-
-
-class Size(NamedTuple):
-    """Rows of each side."""
-
-    audio: int
-    text: int
+from clapbench.schema import Case, Embeddings, Size
 
 
 class Drawn(NamedTuple):

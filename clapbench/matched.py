@@ -19,7 +19,7 @@ import pandas as pd
 from clapbench import cache, config
 from clapbench.cells import Matching, Sweep, cases
 from clapbench.console import console
-from clapbench.schema import Cell
+from clapbench.schema import Cell, Size
 
 log = logging.getLogger(__name__)
 
@@ -48,24 +48,15 @@ class At(NamedTuple):
     key: str | None = None
 
 
-class Sizes(NamedTuple):
-    audio: int
-    text: int
-
-    @classmethod
-    def of(cls, cell: Cell) -> Sizes:
-        return cls(cell.embeddings["n_audio"], cell.embeddings["n_text"])
-
-
-def matched_sizes(sweep: Sweep) -> Sizes | None:
+def matched_size(sweep: Sweep) -> Size | None:
     """Rows of each side at matched N, the fewest among the cells with H; None where no cell says how many it has.
 
     Raises ValueError when ``matched.n`` asks for more than the smallest cell has.
     """
-    there = [Sizes.of(cell) for cell in sweep.scored if cell.embeddings.get("n_text")]
+    there = [cell.size for cell in sweep.scored if cell.size]
     if not there:
         return None
-    fewest = Sizes(*(min(side) for side in zip(*there, strict=True)))
+    fewest = Size(*(min(side) for side in zip(*there, strict=True)))
     n = sweep.matching.n
     if n is None:
         return fewest
@@ -74,85 +65,89 @@ def matched_sizes(sweep: Sweep) -> Sizes | None:
             f"matched.n: needed at most {min(fewest)}, the fewest rows among the cells of {sweep.folder}, got {n}. "
             f"Set matched.n=null or less."
         )
-    return Sizes(n, n)
+    return Size(n, n)
 
 
 class Wanted(NamedTuple):
     cell: Cell
-    size: Sizes
+    size: Size
     probe: str
 
 
 def at_matched(sweep: Sweep) -> list[At]:
     """Every probe of every cell with H at matched N; writes matched.csv."""
-    size = matched_sizes(sweep)
-    wanted = [Wanted(cell, size, name) for cell in _sized(sweep) for name in cell.probes if size]
+    size = matched_size(sweep)
+    wanted = [Wanted(cell, size, name) for cell in sweep.scored if size and cell.size for name in cell.probes]
     return _measured(sweep, wanted, path=sweep.folder / "matched.csv")
 
 
 def curve(sweep: Sweep) -> list[At]:
     """The probes of `CURVE` over N, from an eighth of matched N to all rows of the cell; writes curve.csv."""
-    size = matched_sizes(sweep)
+    size = matched_size(sweep)
     wanted = [
         Wanted(cell, step, name)
-        for cell in _sized(sweep)
-        if size
-        for step in ladder(size, all_rows=Sizes.of(cell))
+        for cell in sweep.scored
+        if size and cell.size
+        for step in ladder(size, all_rows=cell.size)
         for name in CURVE
         if name in cell.probes
     ]
     return _measured(sweep, wanted, path=sweep.folder / "curve.csv")
 
 
-def half(size: Sizes) -> Sizes:
-    return Sizes(size.audio // 2, size.text // 2)
+def part(size: Size, divisor: int) -> Size:
+    return Size(size.audio // divisor, size.text // divisor)
 
 
-def ladder(size: Sizes, *, all_rows: Sizes) -> list[Sizes]:
+def ladder(size: Size, *, all_rows: Size) -> list[Size]:
     """Numbers of rows: parts of matched N, then its doubles while there are as many rows, then all rows.
 
-    >>> [step.text for step in ladder(Sizes(394, 394), all_rows=Sizes(800, 800))]
+    >>> [step.text for step in ladder(Size(394, 394), all_rows=Size(800, 800))]
     [49, 98, 197, 394, 788, 800]
     """
-    steps = [Sizes(size.audio // part, size.text // part) for part in BELOW]
-    steps = [step for step in steps if min(step) >= LEAST]
+    steps = [step for divisor in BELOW if min(step := part(size, divisor)) >= LEAST]
     while size.audio < all_rows.audio and size.text < all_rows.text:
         steps.append(size)
-        size = Sizes(2 * size.audio, 2 * size.text)
+        size = Size(2 * size.audio, 2 * size.text)
     return [*steps, all_rows]
 
 
-def _sized(sweep: Sweep) -> list[Cell]:
-    return [cell for cell in sweep.scored if cell.embeddings.get("n_text")]
-
-
 def _measured(sweep: Sweep, wanted: Sequence[Wanted], *, path: Path) -> list[At]:
-    """A row for everything wanted, in its order, into ``path``; what stands there already is kept."""
-    memory = _read(path)
+    """A row for everything wanted, in its order, into ``path``; what stands on disk already is not drawn again."""
+    memory = _read(sweep.folder / "matched.csv") | _read(sweep.folder / "curve.csv")
     rows: dict[int, At] = {}
-    missing: dict[tuple[str, str, Sizes], list[int]] = defaultdict(list)
+    missing: dict[tuple[str, str, Size], list[int]] = defaultdict(list)
     for number, one in enumerate(wanted):
-        if one.size == Sizes.of(one.cell):
-            rows[number] = _row(one)._replace(mean=one.cell.probes[one.probe])
+        value = one.cell.probes[one.probe]
+        if one.size == one.cell.size:
+            rows[number] = _row(one)._replace(mean=value)
+        elif value is None:
+            rows[number] = _row(one)._replace(note="undefined over all rows")
         elif (key := _key(one, sweep.matching)) in memory:
-            rows[number] = memory[key]._replace(all_rows=one.cell.probes[one.probe])
+            rows[number] = memory[key]._replace(all_rows=value)
         else:
             missing[one.cell.model, one.cell.bench, one.size].append(number)
     if missing:
         console.print(f"[dim]drawing rows for {path.name} ...[/]", highlight=False)
     for numbers in missing.values():
         rows |= zip(numbers, _drawn(sweep, [wanted[number] for number in numbers]), strict=True)
+    found = [rows[number] for number in range(len(wanted))]
     if wanted:
-        table = pd.DataFrame([rows[number] for number in range(len(wanted))], columns=At._fields)
+        table = pd.DataFrame(found, columns=At._fields)
         cache.write_text(path, table.to_csv(index=False, lineterminator="\n"))
-    return [rows[number] for number in range(len(wanted))]
+    return found
 
 
 def _drawn(sweep: Sweep, wanted: Sequence[Wanted]) -> list[At]:
     """Probes of one cell at one size, drawn; a row says why where that cannot be."""
     cell, size, _ = wanted[0]
+    nodes, notes = {}, {}
+    for one in wanted:
+        try:
+            nodes[one.probe] = _config_of(one)
+        except ValueError as other:
+            notes[one.probe] = str(other)
     try:
-        nodes = {one.probe: _config_of(one) for one in wanted}
         embeddings = cache.load(sweep.cache_dir / cell.embeddings["path"])
         items = cases(sweep.folder, cell)
     except (OSError, ValueError) as absent:
@@ -163,11 +158,16 @@ def _drawn(sweep: Sweep, wanted: Sequence[Wanted]) -> list[At]:
         {name: config.build(node) for name, node in nodes.items()},
         embeddings=embeddings,
         cases=items,
-        size=draws.Size(*size),
+        size=size,
         draws=sweep.matching.draws,
         seed=sweep.matching.seed,
     )
-    return [_row(one)._replace(**drawn[one.probe]._asdict(), key=_key(one, sweep.matching)) for one in wanted]
+    return [
+        _row(one)._replace(note=notes[one.probe])
+        if one.probe in notes
+        else _row(one)._replace(**drawn[one.probe]._asdict(), key=_key(one, sweep.matching))
+        for one in wanted
+    ]
 
 
 def _config_of(one: Wanted) -> Any:
@@ -184,6 +184,7 @@ def _config_of(one: Wanted) -> Any:
 def _row(one: Wanted) -> At:
     """Not measured yet."""
     cell, size, probe = one
+    assert cell.size
     return At(
         model=cell.model,
         bench=cell.bench,
@@ -195,8 +196,8 @@ def _row(one: Wanted) -> At:
         high=None,
         draws=0,
         all_rows=cell.probes[probe],
-        n_audio_all=Sizes.of(cell).audio,
-        n_text_all=Sizes.of(cell).text,
+        n_audio_all=cell.size.audio,
+        n_text_all=cell.size.text,
     )
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from clapbench.coefficients import MIN_PAIRS, few
 from clapbench.console import console
+from clapbench.resampling import MIN_MODELS
 from clapbench.schema import Cell
 from clapbench.summary import Summary
 
@@ -59,6 +60,8 @@ def notes(summary: Summary) -> list[str]:
         if row["rows"] == "all" and row["note"] and summary.size
     )
     found += [f"* over all rows: {reason}" for reason in reasons if reason]
+    if summary.n_models < MIN_MODELS:
+        found.append(f"No intervals: they need at least {MIN_MODELS} models, there are {summary.n_models}.")
     if summary.power:
         found.append(f"Power, for the largest coefficient: {summary.power}")
     return found

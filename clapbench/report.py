@@ -97,6 +97,8 @@ def main(arguments: Sequence[str]) -> int:
         "--draws", type=int, help="draws of items at matched N (default: those of the sweep, 40)"
     )
     given = parser.parse_args(arguments)
+    if (given.n is not None and given.n < 4) or (given.draws is not None and given.draws < 2):
+        parser.error(f"needed at least 4 rows and 2 draws, got n={given.n}, draws={given.draws}")
     if given.folder == "published":
         show_published(Path("outputs", "published"))
         return 0

@@ -12,7 +12,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -79,6 +79,13 @@ class Embeddings:
         return int(self.audio.shape[1])
 
 
+class Size(NamedTuple):
+    """Rows of each side."""
+
+    audio: int
+    text: int
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What a benchmark says of embeddings. The same rows give the same judgement.
@@ -129,6 +136,12 @@ class Cell:
     git_sha: str | None = None
     created: str | None = None  # ISO 8601, UTC
     schema: int = SCHEMA
+
+    @property
+    def size(self) -> Size | None:
+        """Its rows; None where it does not say, or has none on one side."""
+        n_audio, n_text = self.embeddings.get("n_audio"), self.embeddings.get("n_text")
+        return Size(n_audio, n_text) if n_audio and n_text else None
 
     def to_json(self) -> str:
         """Strict JSON, the schema number first."""

@@ -15,8 +15,8 @@ from clapbench import matched, relations
 from clapbench.cells import Sweep, frame
 from clapbench.correlate import power_line
 from clapbench.diagnosis import Diagnosis, Evidence, Span, diagnose
-from clapbench.matched import At, Sizes
-from clapbench.schema import Cell
+from clapbench.matched import At
+from clapbench.schema import Cell, Size
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Summary:
     """A sweep and what follows from it."""
 
     sweep: Sweep
-    size: Sizes | None  # rows of each side at matched N
+    size: Size | None  # rows of each side at matched N
     matched: tuple[At, ...]
     curve: tuple[At, ...]
     correlations: tuple[dict[str, Any], ...]  # rows of correlations.csv: with H, pooled over benchmarks
@@ -118,7 +118,7 @@ class Summary:
 
 def summarize(sweep: Sweep) -> Summary:
     """Draws what is not known at matched N, correlates, diagnoses; writes matched.csv and curve.csv on the way."""
-    size = matched.matched_sizes(sweep)
+    size = matched.matched_size(sweep)
     at, curve = matched.at_matched(sweep), matched.curve(sweep)
     probes = relations.predictors(sweep.scored, at)
     entries = relations.correlated(sweep.scored, probes) if sweep.scored else []
@@ -133,9 +133,9 @@ def summarize(sweep: Sweep) -> Summary:
     )
 
 
-def evidence(sweep: Sweep, curve: Sequence[At], *, size: Sizes | None) -> list[Evidence]:
+def evidence(sweep: Sweep, curve: Sequence[At], *, size: Size | None) -> list[Evidence]:
     """What each cell with H is diagnosed by: rank and angle of half of the rows at matched N."""
-    wanted = matched.half(size) if size else None
+    wanted = matched.part(size, 2) if size else None
     halves = {(row.model, row.bench, row.probe): row for row in curve if (row.n_audio, row.n_text) == wanted}
     found = []
     for cell in sweep.scored:

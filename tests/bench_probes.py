@@ -69,7 +69,7 @@ MEASURED: dict[str, tuple[tuple[int, int], dict[str, Way], dict[str, float]]] = 
     "Two-NN": (
         TWO_NN,
         {"at once": our_two_nn},
-        {"scikit-learn brute force": 0.5, "scikit-dimension": 0.2, "dadapy": float("nan")},
+        {"scikit-learn brute": 0.5, "scikit-dimension": 0.2, "dadapy": float("nan")},
     ),
     "RankMe": (RANKME, {"at once": our_rank, "streamed": streamed_rank}, {NUMPY: 0.3}),
 }

@@ -52,7 +52,7 @@ def numpy_rank(x: Cloud) -> float:
 
 
 WAYS: dict[str, Callable[[Cloud], float]] = {
-    "scikit-learn brute force": sklearn_two_nn,
+    "scikit-learn brute": sklearn_two_nn,
     "scikit-dimension": skdim_two_nn,
     "dadapy": dadapy_two_nn,
     "numpy svd": numpy_rank,

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from clapbench import draws
-from clapbench.draws import Size, draws_of, measure
+from clapbench.draws import draws_of, measure
 from clapbench.probes.lidar import LiDAR
 from clapbench.probes.modality_gap import GapProbe
 from clapbench.probes.rankme import RankMe, effective_rank
 from clapbench.probes.swap import SwapSeparation
 from clapbench.probes.two_nn import TwoNN
-from clapbench.schema import Case, Embeddings
+from clapbench.schema import Case, Embeddings, Size
 
 IDENTITY = ((True, False), (False, True))
 

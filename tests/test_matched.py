@@ -11,7 +11,8 @@ import sweep_folders
 from sweep_folders import PROBES
 
 from clapbench import cells, draws, matched, report, summary
-from clapbench.matched import At, Sizes
+from clapbench.matched import At
+from clapbench.schema import Size
 from clapbench.summary import Summary
 
 
@@ -30,7 +31,7 @@ def rows(found: Summary, *, bench: str, probe: str) -> list[At]:
 
 def test_every_cell_gives_as_many_rows_as_the_smallest_has(folder: Path) -> None:
     found = summarized(folder)
-    assert found.size == Sizes(120, 120)
+    assert found.size == Size(120, 120)
     assert found.differs
     assert len(found.matched) == 6 * len(PROBES)
     for row in found.matched:
@@ -90,7 +91,7 @@ def test_other_settings_draw_anew(folder: Path) -> None:
     first = summarized(folder)
     sweep_folders.listed(folder, n=80, draws=10, seed=1)
     found = summarized(folder)
-    assert found.size == Sizes(80, 80)
+    assert found.size == Size(80, 80)
     assert {row.draws for row in found.matched} == {10}
     assert {row.key for row in first.matched}.isdisjoint(row.key for row in found.matched)
     assert report.build(folder, n=None, draws=12).matched[0].draws == 12
@@ -128,6 +129,8 @@ def test_a_probe_of_another_configuration_is_not_mixed_in(folder: Path) -> None:
     found = summarized(folder)
     told = {row["probe"]: (row["rows"], row["note"]) for row in found.correlations}
     assert told["rankme_text"][0] == "all"
+    assert told["rankme_audio"][0] == "matched"
+    assert "over all rows" not in (told["rankme_audio"][1] or "")
     assert (
         "m2 × large: rankme_text was computed by a conf/probe/rankme_text.yaml that is not the one here"
         in told["rankme_text"][1]
@@ -150,10 +153,10 @@ def test_matched_csv_has_the_probe_of_every_cell(folder: Path) -> None:
     table = list(csv.DictReader((folder / "matched.csv").read_text(encoding="utf-8").splitlines()))
     assert list(table[0]) == list(At._fields)
     assert len(table) == 6 * len(PROBES)
-    sizes = [matched.ladder(Sizes(394, 394), all_rows=Sizes(n, n)) for n in (394, 400, 1600)]
+    sizes = [matched.ladder(Size(394, 394), all_rows=Size(n, n)) for n in (394, 400, 1600)]
     assert [[step.text for step in steps] for steps in sizes] == [
         [49, 98, 197, 394],
         [49, 98, 197, 394, 400],
         [49, 98, 197, 394, 788, 1576, 1600],
     ]
-    assert matched.ladder(Sizes(40, 20), all_rows=Sizes(40, 20)) == [Sizes(40, 20)]
+    assert matched.ladder(Size(40, 20), all_rows=Size(40, 20)) == [Size(40, 20)]
