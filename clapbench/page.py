@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from clapbench import cache, figures
 from clapbench.coefficients import MIN_PAIRS, few
-from clapbench.printed import SHOWN, evidence, legend, notes, number, p_value, with_least
+from clapbench.printed import SHOWN, evidence, legend, marked, notes, number, p_value, with_least
 from clapbench.relations import POOLED
 from clapbench.schema import Cell
 from clapbench.summary import Summary
@@ -162,10 +162,9 @@ def _correlations(summary: Summary) -> str:
     heads += ["without one model", "given the benchmark", "Pearson", "exact p (min)"]
     rows, classes = [], []
     for row in summary.correlations:
-        name = row["probe"] + ("*" if row["rows"] == "all" and summary.size else "")
         rows.append(
             [
-                name if row["kind"] == "probe" else f"null: {name}",
+                marked(row, summary),
                 str(row["n"]),
                 _signed(row.get("spearman_all_rows")),
                 _signed(row["spearman"]),

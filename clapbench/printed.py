@@ -11,6 +11,7 @@ from rich.table import Table
 
 from clapbench.coefficients import MIN_PAIRS, few
 from clapbench.console import console
+from clapbench.relations import READS_LABELS
 from clapbench.resampling import MIN_MODELS
 from clapbench.schema import Cell
 from clapbench.summary import Summary
@@ -60,6 +61,8 @@ def notes(summary: Summary) -> list[str]:
         if row["rows"] == "all" and row["note"] and summary.size
     )
     found += [f"* over all rows: {reason}" for reason in reasons if reason]
+    if any(row["probe"] in READS_LABELS for row in summary.correlations):
+        found.append("† reads the labels that H is made of: its correlation with H is no evidence.")
     if summary.n_models < MIN_MODELS:
         found.append(f"No intervals: they need at least {MIN_MODELS} models, there are {summary.n_models}.")
     if summary.power:
@@ -175,9 +178,9 @@ def correlations_table(summary: Summary) -> Table:
         found.add_column(name, justify="right")
     for row in summary.correlations:
         both = [number(row.get("spearman_all_rows"), digits=2, sign=True)] if summary.differs else []
-        name = row["probe"] + ("*" if row["rows"] == "all" and summary.size else "")
+        name = marked(row, summary)
         found.add_row(
-            name if row["kind"] == "probe" else f"[dim]null: {name}[/]",
+            name if row["kind"] == "probe" else f"[dim]{name}[/]",
             str(row["n"]),
             *both,
             number(row["spearman"], digits=2, sign=True),
@@ -188,6 +191,14 @@ def correlations_table(summary: Summary) -> Table:
             with_least(row, "pearson_p_exact"),
         )
     return found
+
+
+def marked(row: dict[str, Any], summary: Summary) -> str:
+    """A predictor's name with the marks that `notes` explains."""
+    if row["kind"] == "null":
+        return f"null: {row['probe']}"
+    reads_labels = "†" if row["probe"] in READS_LABELS else ""
+    return row["probe"] + ("*" if row["rows"] == "all" and summary.size else "") + reads_labels
 
 
 def with_least(row: dict[str, Any], name: str) -> str:

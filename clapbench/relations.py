@@ -40,6 +40,7 @@ COLUMNS += [
 COLUMNS += ["note"]
 LONG_DRAWS = 1000  # sampled orders and resamples of correlations_long.csv, where there are many tables
 POOLED = "pooled"
+READS_LABELS = ("swap_alignment",)  # of what H is made: its correlation with H is no evidence
 HEADLINE = ("H", POOLED)  # score and benchmark of correlations.csv
 
 

@@ -62,8 +62,14 @@ class Summary:
 
     @property
     def strongest(self) -> dict[str, Any] | None:
-        """The probe with the largest Spearman coefficient, whatever its sign."""
-        probes = [row for row in self.correlations if row["kind"] == "probe" and row["spearman"] is not None]
+        """The probe with the largest Spearman coefficient, whatever its sign, of those that do not read the labels."""
+        probes = [
+            row
+            for row in self.correlations
+            if row["kind"] == "probe"
+            and row["spearman"] is not None
+            and row["probe"] not in relations.READS_LABELS
+        ]
         return max(probes, key=lambda row: abs(row["spearman"]), default=None)
 
     @property
