@@ -117,7 +117,7 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
 
 def _cells(summary: Summary) -> str:
     shown = {n: head for n, head in SHOWN.items() if any(n in cell.probes for cell in summary.sweep.cells)}
-    heads = ["model", "bench", "n", "F", "G", "H", "", "95 %", "swap p"]
+    heads = ["model", "bench", "n", "F", "G", "H", "chance dashed", "95 %", "swap p"]
     for head, grows in shown.values():
         heads.append(head.replace("\n", " "))
         if grows and summary.differs and summary.size:
