@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import pandas as pd
 
 from clapbench import cache
 from clapbench.schema import Case, Cell, Embeddings, single_numbers
+
+ITEM = ("caption_p", "caption_r", "clip_p", "clip_r")  # columns of items.csv that name an item's rows
 
 
 class Cells(pd.DataFrame):
@@ -70,6 +73,17 @@ class Sweep:
     def scored(self) -> tuple[Cell, ...]:
         """The finished cells that have H: retrieval and zero-shot have none."""
         return tuple(cell for cell in self.finished if cell.scores.get("H") is not None)
+
+    @property
+    def protocol(self) -> str:
+        """The protocol of the cells with H; `official`, which each of them holds, where theirs differ."""
+        found = {cell.protocol for cell in self.scored}
+        return found.pop() if len(found) == 1 else "official"
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the cells with H differ in their protocol."""
+        return len({cell.protocol for cell in self.scored}) > 1
 
     @property
     def failed(self) -> tuple[Cell, ...]:
@@ -140,9 +154,16 @@ def cases(folder: Path, cell: Cell) -> list[Case]:
         raise FileNotFoundError(
             f"cell {cell.model} × {cell.bench}: its items are not at {path}. Run the cell again with force=true."
         )
-    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lacking = [name for name in ITEM if rows and name not in rows[0]]
+    if lacking:
+        raise ValueError(
+            f"cell {cell.model} × {cell.bench}: {path} needs the columns {', '.join(ITEM)}; it lacks "
+            f"{', '.join(lacking)}, so it is not known which rows belong together."
+        )
     found = []
-    for row in table.to_dict("records"):
+    for row in rows:
         pairs = [pair for pair in ("p", "r", "third") if row.get(f"clip_{pair}")]
         found.append(
             Case(

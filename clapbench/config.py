@@ -123,6 +123,8 @@ def check_keys(cfg: DictConfig, *, root: str) -> None:
     for section in ("loader", "matched", "optimizer"):
         if section in known:
             taken = {str(key) for key in OmegaConf.select(shipped(CONF / f"{root}.yaml"), section)}
+            if cfg[section] is None:
+                raise ConfigError(f"key {section}: needed {', '.join(sorted(taken))} under it, got null.")
             for key in map(str, cfg[section]):
                 if key not in taken:
                     raise unknown(f"key {section}.{key}: argument", key, taken)

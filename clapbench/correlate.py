@@ -100,7 +100,7 @@ def power_line(name: str, r: float, *, n: int, coefficient: Coefficient = "spear
 class Row(NamedTuple):
     """One predictor with one score, by one coefficient; None is undefined, and ``note`` says why."""
 
-    kind: str  # "probe", or "null" for a predictor that knows nothing of geometry
+    kind: str  # "probe", or "null predictor" for a predictor that knows nothing of geometry
     name: str
     coefficient: Coefficient
     n: int  # cells
@@ -146,7 +146,7 @@ def table(
     >>> row.n, row.n_models, round(row.p_joint_min, 3), row.note
     (6, 3, 0.167, 'no interval: it needs at least 5 models, there are 3')
     """
-    both = [("probe", probes), ("null", nulls or {})]
+    both = [("probe", probes), ("null predictor", nulls or {})]
     named = {(kind, name): values for kind, given in both for name, values in given.items()}
     found = {key: _correlated(values, scores, names=(key[1], score_name)) for key, values in named.items()}
     rows = [

@@ -12,6 +12,7 @@ its number and the number of items, so models are drawn from alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -65,6 +66,12 @@ def draws_of(
         if n > len(ids):
             raise ValueError(f"draws: needed {n} {side} rows, there are {len(ids)}. Ask for fewer.")
         at = {name: position for position, name in enumerate(ids)}
+        strange = next((name for own in of_cases for name in own if name not in at), None)
+        if strange is not None:
+            raise ValueError(
+                f"draws: needed items of these embeddings, got {strange!r}, which is none of their {len(ids)} {side} "
+                f"rows. Run the cell again with force=true."
+            )
         positions[side] = [[at[name] for name in own] for own in of_cases]
     for number in range(draws):
         rng = np.random.default_rng([seed, number])
@@ -103,9 +110,14 @@ def measure(
                 probe.reset()
                 probe.update(**drawn)
                 try:
-                    values[name].append(float(probe.compute()))
+                    value = float(probe.compute())
                 except ValueError as reason:
                     reasons[name].append(str(reason))
+                    continue
+                if math.isfinite(value):
+                    values[name].append(value)
+                else:
+                    reasons[name].append(f"{probe.label} is {value}")
     for probe in probes.values():
         probe.reset()
     return {

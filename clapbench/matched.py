@@ -100,14 +100,14 @@ def part(size: Size, divisor: int) -> Size:
 
 
 def ladder(size: Size, *, all_rows: Size) -> list[Size]:
-    """Numbers of rows: parts of matched N, then its doubles while there are as many rows, then all rows.
+    """Numbers of rows: parts of matched N, then its doubles, a side that has no more being taken whole, then all rows.
 
     >>> [step.text for step in ladder(Size(394, 394), all_rows=Size(800, 800))]
     [49, 98, 197, 394, 788, 800]
     """
     steps = [step for divisor in BELOW if min(step := part(size, divisor)) >= LEAST]
-    while size.audio < all_rows.audio and size.text < all_rows.text:
-        steps.append(size)
+    while (step := Size(min(size.audio, all_rows.audio), min(size.text, all_rows.text))) != all_rows:
+        steps.append(step)
         size = Size(2 * size.audio, 2 * size.text)
     return [*steps, all_rows]
 
@@ -124,7 +124,10 @@ def _measured(sweep: Sweep, wanted: Sequence[Wanted], *, path: Path) -> list[At]
         elif value is None:
             rows[number] = _row(one)._replace(note="undefined over all rows")
         elif (key := _key(one, sweep.matching)) in memory:
-            rows[number] = memory[key]._replace(all_rows=value)
+            known = memory[key]  # perhaps under another name: the same content has one key
+            rows[number] = _row(one)._replace(
+                mean=known.mean, low=known.low, high=known.high, draws=known.draws, note=known.note, key=key
+            )
         else:
             missing[one.cell.model, one.cell.bench, one.size].append(number)
     if missing:
@@ -132,9 +135,8 @@ def _measured(sweep: Sweep, wanted: Sequence[Wanted], *, path: Path) -> list[At]
     for numbers in missing.values():
         rows |= zip(numbers, _drawn(sweep, [wanted[number] for number in numbers]), strict=True)
     found = [rows[number] for number in range(len(wanted))]
-    if wanted:
-        table = pd.DataFrame(found, columns=At._fields)
-        cache.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    table = pd.DataFrame(found, columns=At._fields)
+    cache.write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return found
 
 
@@ -147,21 +149,19 @@ def _drawn(sweep: Sweep, wanted: Sequence[Wanted]) -> list[At]:
             nodes[one.probe] = _config_of(one)
         except ValueError as other:
             notes[one.probe] = str(other)
-    try:
-        embeddings = cache.load(sweep.cache_dir / cell.embeddings["path"])
-        items = cases(sweep.folder, cell)
-    except (OSError, ValueError) as absent:
-        return [_row(one)._replace(note=str(absent)) for one in wanted]
     from clapbench import draws  # and torchmetrics: seconds, spared where all is known
 
-    drawn = draws.measure(
-        {name: config.build(node) for name, node in nodes.items()},
-        embeddings=embeddings,
-        cases=items,
-        size=size,
-        draws=sweep.matching.draws,
-        seed=sweep.matching.seed,
-    )
+    try:
+        drawn = draws.measure(
+            {name: config.build(node) for name, node in nodes.items()},
+            embeddings=cache.load(sweep.cache_dir / cell.embeddings["path"]),
+            cases=cases(sweep.folder, cell),
+            size=size,
+            draws=sweep.matching.draws,
+            seed=sweep.matching.seed,
+        )
+    except (OSError, ValueError) as absent:
+        return [_row(one)._replace(note=str(absent)) for one in wanted]
     return [
         _row(one)._replace(note=notes[one.probe])
         if one.probe in notes

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from clapbench import cache, figures
-from clapbench.coefficients import MIN_PAIRS, few
+from clapbench.coefficients import MIN_PAIRS
 from clapbench.printed import SHOWN, evidence, legend, marked, notes, number, p_value, with_least
 from clapbench.relations import POOLED
 from clapbench.schema import Cell
@@ -44,8 +44,8 @@ li { margin: .3rem 0; }
 FILES = ("cells", "correlations", "correlations_long", "matched", "curve", "diagnosis")
 
 
-def write(summary: Summary, folder: Path) -> None:
-    """index.html with its figures, which lie beside it as PNG too."""
+def write(summary: Summary, folder: Path, *, content: str) -> None:
+    """index.html with its figures, which lie beside it as PNG too; it ends with the comment ``content``."""
     drawn = {
         "rankme_n": figures.rank_over_rows(summary),
         "probes_h": figures.height_over_probes(summary),
@@ -58,7 +58,7 @@ def write(summary: Summary, folder: Path) -> None:
                 temporary.write_bytes(images[name])
         else:
             path.unlink(missing_ok=True)  # of an earlier sweep
-    cache.write_text(folder / "index.html", page(summary, images))
+    cache.write_text(folder / "index.html", page(summary, images) + content + "\n")
 
 
 def page(summary: Summary, images: dict[str, bytes]) -> str:
@@ -69,8 +69,8 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
         "<p class='dim'>Compositional retrieval, embedding geometry, and how the two correlate. "
         f"Covers {escape(sweep.covers)}.</p>",
     ]
-    if summary.n >= MIN_PAIRS and (warning := few(summary.n)):
-        parts.append(f"<p class='few'>{escape(warning)}</p>")
+    if summary.n >= MIN_PAIRS and summary.warning:
+        parts.append(f"<p class='few'>{escape(summary.warning)}</p>")
     for cell in sweep.failed:
         parts.append(f"<p class='bad'>failed: {escape(f'{cell.model} × {cell.bench}: {cell.error}')}</p>")
     for model, bench in sweep.absent:
@@ -194,8 +194,7 @@ def _by_bench(summary: Summary) -> list[str]:
     heads = ["probe", *(text for bench in benches for text in (f"{bench}: n", "Spearman", "exact p (min)"))]
     lines: dict[tuple[str, str], list[str]] = {}
     for row in _records(chosen):
-        name = row["name"] if row["kind"] == "probe" else f"null: {row['name']}"
-        line = lines.setdefault((row["kind"], row["name"]), [name])
+        line = lines.setdefault((row["kind"], row["name"]), [marked({**row, "probe": row["name"]}, summary)])
         line += [str(row["n"]), _signed(row["value"]), with_least(row, "p_exact")]
     classes = [kind for kind, _ in lines]
     return ["<h2>On each benchmark alone</h2>", _table(heads, list(lines.values()), names=1, classes=classes)]

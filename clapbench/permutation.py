@@ -101,7 +101,10 @@ def _all_orders(n: int) -> Int[np.ndarray, "m n"]:
 
 
 class Permuted(NamedTuple):
-    """A permutation p, the smallest that these cells could have given, and the number of orders behind it."""
+    """A permutation p, the smallest that these cells could have given, and the number of orders behind it.
+
+    Where orders are sampled, the smallest is that of the farthest one drawn: 1 / (m + 1), more where values tie.
+    """
 
     p: float
     p_min: float
@@ -133,11 +136,7 @@ def permuted(
     found = np.concatenate([_reordered(scores, chunk, coefficient) @ ours.T for chunk in chunks])
     distance = np.abs(found - found.mean(axis=0))
     shares = (distance >= distance[0] - EQUAL).mean(axis=0)
-    least = (
-        (distance >= distance.max(axis=0) - EQUAL).mean(axis=0)
-        if exact
-        else np.full(len(shares), 1 / len(rows))
-    )
+    least = (distance >= distance.max(axis=0) - EQUAL).mean(axis=0)
     return [
         Permuted(p=float(p), p_min=float(p_min), orders=len(rows), exact=exact)
         for p, p_min in zip(shares, least, strict=True)

@@ -9,7 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from clapbench.coefficients import MIN_PAIRS, few
+from clapbench.coefficients import MIN_PAIRS
 from clapbench.console import console
 from clapbench.relations import READS_LABELS
 from clapbench.resampling import MIN_MODELS
@@ -22,11 +22,11 @@ def show(summary: Summary) -> None:
     sweep = summary.sweep
     console.print(cells_table(summary))
     if summary.n >= MIN_PAIRS:
-        if warning := few(summary.n):
-            console.print(f"\n[bold yellow]{warning}[/]", soft_wrap=True)
+        if summary.warning:
+            console.print(f"\n[bold yellow]{summary.warning}[/]", soft_wrap=True)
         console.print(correlations_table(summary))
         for sentence in notes(summary):
-            console.print(f"[dim]{sentence}[/]", highlight=False, soft_wrap=True)
+            console.print(f"[dim]{escape(sentence)}[/]", highlight=False, soft_wrap=True)
     else:
         console.print(
             f"[dim]no correlations: they need {MIN_PAIRS} finished cells, there are {len(sweep.scored)}.[/]"
@@ -34,13 +34,13 @@ def show(summary: Summary) -> None:
     if any(one.verdict not in ("reference", "no evidence") for one in summary.diagnoses):
         console.print("\n[bold]Where a low H may come from[/] [dim](docs/correlations.md)[/]")
         for one in summary.diagnoses:
-            console.print(f"{one.model} × {one.bench}: {escape(one.words)}", highlight=False, soft_wrap=True)
+            console.print(escape(f"{one.model} × {one.bench}: {one.words}"), highlight=False, soft_wrap=True)
     for cell in sweep.failed:
         console.print(
-            f"[red]failed[/] {cell.model} × {cell.bench}: {escape(str(cell.error))}", soft_wrap=True
+            f"[red]failed[/] {escape(f'{cell.model} × {cell.bench}: {cell.error}')}", soft_wrap=True
         )
     for model, bench in sweep.absent:
-        console.print(f"[red]absent[/] {model} × {bench}: no cell.json was written")
+        console.print(f"[red]absent[/] {escape(f'{model} × {bench}')}: no cell.json was written")
 
 
 def notes(summary: Summary) -> list[str]:
@@ -52,8 +52,14 @@ def notes(summary: Summary) -> list[str]:
     ]
     if summary.differs and summary.size:
         found.append(
-            f"Cells differ in their number of rows, so probes enter at matched N: {summary.size.audio} clips and "
-            f"{summary.size.text} captions, means of {summary.sweep.matching.draws} draws of whole items (matched.csv)."
+            f"Probes enter at matched N, rows that every cell has: {summary.size.audio} clips and {summary.size.text} "
+            f"captions, means of {summary.sweep.matching.draws} draws of whole items where a cell has more."
+        )
+    if summary.sweep.mixed:
+        found.insert(
+            0,
+            "CELLS DIFFER IN bench.protocol: correlations and diagnosis are of `official`, which every cell holds; the "
+            "table of cells shows each under its own.",
         )
     reasons = dict.fromkeys(
         row["note"].partition("over all rows: ")[2]
@@ -82,7 +88,7 @@ def cells_table(summary: Summary) -> Table:
     """The cells, with probes over all rows and, where cells differ in their number, at matched N."""
     sweep = summary.sweep
     table = Table(
-        title=f"{sweep.folder.name}: compositional retrieval and geometry",
+        title=f"{escape(sweep.folder.name)}: compositional retrieval and geometry",
         caption="\n".join(legend(sweep.finished)),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -110,10 +116,15 @@ def cells_table(summary: Summary) -> Table:
                     probes.append(number(at.mean if at else None, digits=1))
             dropped = f" (-{cell.dropped_items})" if cell.dropped_items else ""
             table.add_row(
-                cell.model, cell.bench, f"{cell.n_items}{dropped}", *scores, *evidence(cell), *probes
+                escape(cell.model),
+                escape(cell.bench),
+                f"{cell.n_items}{dropped}",
+                *scores,
+                *evidence(cell),
+                *probes,
             )
         else:
-            table.add_row(cell.model, cell.bench, "[red]failed[/]")
+            table.add_row(escape(cell.model), escape(cell.bench), "[red]failed[/]")
     return table
 
 
@@ -195,7 +206,7 @@ def correlations_table(summary: Summary) -> Table:
 
 def marked(row: dict[str, Any], summary: Summary) -> str:
     """A predictor's name with the marks that `notes` explains."""
-    if row["kind"] == "null":
+    if row["kind"] == "null predictor":
         return f"null: {row['probe']}"
     reads_labels = "†" if row["probe"] in READS_LABELS else ""
     return row["probe"] + ("*" if row["rows"] == "all" and summary.size else "") + reads_labels

@@ -100,7 +100,7 @@ class Entry(NamedTuple):
     row: Row
 
 
-def correlated(cells: Sequence[Cell], probes: Mapping[str, Predictor]) -> list[Entry]:
+def correlated(cells: Sequence[Cell], probes: Mapping[str, Predictor], *, protocol: str) -> list[Entry]:
     """Every predictor with every score, pooled over benchmarks and for each of them, by every coefficient.
 
     A probe at matched N stands there over all rows as well. Corrections are over the probes of one score, benchmark and
@@ -111,7 +111,7 @@ def correlated(cells: Sequence[Cell], probes: Mapping[str, Predictor]) -> list[E
     if len(benches) > 1:
         groups |= {bench: np.array([cell.bench == bench for cell in cells]) for bench in benches}
     found = []
-    for score, values in scores(cells).items():
+    for score, values in scores(cells, protocol=protocol).items():
         for bench, inside in groups.items():
             chosen = [cell for cell, chose in zip(cells, inside, strict=True) if chose]
             common: dict[str, Any] = {
@@ -143,18 +143,26 @@ def correlated(cells: Sequence[Cell], probes: Mapping[str, Predictor]) -> list[E
     return found
 
 
-def scores(cells: Sequence[Cell]) -> dict[str, Float[np.ndarray, " n"]]:
-    """H, F and G under the cells' own protocol, those of the other protocols, and the pair assignment."""
-    found = {name: as_array(cell.scores.get(name) for cell in cells) for name in ("H", "F", "G")}
-    own = {f"{cell.protocol}_{name}" for cell in cells for name in found}
+def scores(cells: Sequence[Cell], *, protocol: str) -> dict[str, Float[np.ndarray, " n"]]:
+    """H, F and G under one ``protocol`` for all cells, then those of the others, and the pair assignment."""
+    found = {
+        name: as_array(score(cell, name, protocol=protocol) for cell in cells) for name in ("H", "F", "G")
+    }
     columns = [
         {**worth(cell), "pair_assignment": defined(cell.extra.get("pair_assignment"))} for cell in cells
     ]
     names = dict.fromkeys(
-        name for row in columns for name in row if not name.startswith("H_") and name not in own
+        name for row in columns for name in row if not name.startswith(("H_", f"{protocol}_"))
     )
     found |= {name: as_array(row.get(name) for row in columns) for name in names}
     return {name: values for name, values in found.items() if not np.isnan(values).all()}
+
+
+def score(cell: Cell, name: str, *, protocol: str) -> float | None:
+    """F, G or H of a cell under ``protocol``, which need not be its own."""
+    if cell.protocol == protocol:
+        return cell.scores.get(name)
+    return ((cell.protocols.get(protocol) or {}).get(name) or {}).get("value")
 
 
 def wide(entries: Iterable[Entry], probes: Mapping[str, Predictor]) -> list[dict[str, Any]]:
@@ -164,7 +172,6 @@ def wide(entries: Iterable[Entry], probes: Mapping[str, Predictor]) -> list[dict
         if (entry.score, entry.bench) != HEADLINE:
             continue
         row, values = entry.row, entry.row._asdict()
-        why = probes[row.name].note if row.kind == "probe" else None
         record = found.setdefault(
             (row.kind, row.name),
             {
@@ -173,10 +180,14 @@ def wide(entries: Iterable[Entry], probes: Mapping[str, Predictor]) -> list[dict
                 "rows": entry.rows,
                 "n": row.n,
                 "n_models": row.n_models,
-                "note": "; ".join(filter(None, [row.note, why])) or None,
+                "note": probes[row.name].note if row.kind == "probe" else None,
             },
         )
         if row.coefficient not in record:
+            told = (record["note"] or "").split("; ")
+            record["note"] = (
+                "; ".join(dict.fromkeys(filter(None, [*(row.note or "").split("; "), *told]))) or None
+            )
             record[row.coefficient] = row.value
             record |= {f"{row.coefficient}_{name}": values[name] for name in EVIDENCE}
         if entry.rows == "all":

@@ -14,15 +14,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from clapbench import cache, printed, published
-from clapbench.cells import read
+from clapbench.cells import frame, read
 from clapbench.console import console
 from clapbench.printed import number
 from clapbench.schema import null_undefined
 from clapbench.summary import Summary, summarize
+
+LAYOUT = 1  # of the page: raise it when page.py or figures.py draw something else
 
 
 def build(folder: Path, *, n: int | None = None, draws: int | None = None) -> Summary:
@@ -32,17 +36,27 @@ def build(folder: Path, *, n: int | None = None, draws: int | None = None) -> Su
     """
     sweep = read(folder)
     given = {name: value for name, value in (("n", n), ("draws", draws)) if value is not None}
+    write_table(folder, "cells", frame(sweep.cells))  # first, whatever comes of the rest
     summary = summarize(replace(sweep, matching=sweep.matching._replace(**given)))
-    for name, content in summary.tables.items():
-        cache.write_text(folder / f"{name}.csv", content.to_csv(index=False, lineterminator="\n"))
+    for name, table in summary.tables.items():
+        write_table(folder, name, table)
     text = json.dumps(null_undefined(summary.record), indent=1, allow_nan=False) + "\n"
-    path, page = folder / "summary.json", folder / "report" / "index.html"
-    if not page.is_file() or not path.is_file() or path.read_text(encoding="utf-8") != text:
+    cache.write_text(folder / "summary.json", text)
+    written = [
+        folder / "summary.json",
+        *(folder / f"{name}.csv" for name in (*summary.tables, "matched", "curve")),
+    ]
+    content = f"<!-- {cache.key_of([LAYOUT, *(path.read_text(encoding='utf-8') for path in written)])} -->"
+    page = folder / "report" / "index.html"
+    if not page.is_file() or content not in page.read_text(encoding="utf-8"):
         from clapbench.page import write  # and matplotlib: seconds, spared where nothing has changed
 
-        write(summary, folder / "report")
-    cache.write_text(path, text)
+        write(summary, folder / "report", content=content)
     return summary
+
+
+def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
+    cache.write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
 
 
 def show(summary: Summary) -> None:
@@ -50,7 +64,8 @@ def show(summary: Summary) -> None:
     printed.show(summary)
     folder = summary.sweep.folder
     console.print(
-        f"[dim]{folder}: report/index.html, summary.json and the tables beside it cover {summary.sweep.covers}.[/]",
+        f"[dim]{escape(str(folder))}: report/index.html, summary.json and the tables beside it cover "
+        f"{escape(summary.sweep.covers)}.[/]",
         soft_wrap=True,
     )
 

@@ -48,6 +48,8 @@ def check(cfg: DictConfig) -> None:
     for key in ("model.name", "bench.name", "sweep"):
         config.check_folder_name(OmegaConf.select(cfg, key), key=key)
     config.probe_configs(cfg.probes)
+    if not (isinstance(cfg.seed, int) and cfg.seed >= 0):
+        raise config.ConfigError(f"seed: needed a whole number, 0 or more, got {cfg.seed}. Set seed=0.")
     n, draws = cfg.matched.n, cfg.matched.draws
     if not (n is None or (isinstance(n, int) and n >= 4)) or not (isinstance(draws, int) and draws >= 2):
         raise config.ConfigError(

@@ -13,6 +13,7 @@ import pandas as pd
 
 from clapbench import matched, relations
 from clapbench.cells import Sweep, frame
+from clapbench.coefficients import FEW, few
 from clapbench.correlate import power_line
 from clapbench.diagnosis import Diagnosis, Evidence, Span, diagnose
 from clapbench.matched import At
@@ -42,9 +43,19 @@ class Summary:
         }
 
     @property
+    def probes(self) -> list[dict[str, Any]]:
+        """The correlations of probes, without the null predictors."""
+        return [row for row in self.correlations if row["kind"] == "probe"]
+
+    @property
     def n(self) -> int:
-        """The most cells behind a correlation."""
-        return max((row["n"] for row in self.correlations), default=0)
+        """The most cells behind a probe's correlation."""
+        return max((row["n"] for row in self.probes), default=0)
+
+    @property
+    def warning(self) -> str | None:
+        """The sentence to print above the correlations when a probe has few cells; it names the fewest."""
+        return few(min((row["n"] for row in self.probes if row["spearman"] is not None), default=FEW))
 
     @property
     def n_models(self) -> int:
@@ -65,10 +76,8 @@ class Summary:
         """The probe with the largest Spearman coefficient, whatever its sign, of those that do not read the labels."""
         probes = [
             row
-            for row in self.correlations
-            if row["kind"] == "probe"
-            and row["spearman"] is not None
-            and row["probe"] not in relations.READS_LABELS
+            for row in self.probes
+            if row["spearman"] is not None and row["probe"] not in relations.READS_LABELS
         ]
         return max(probes, key=lambda row: abs(row["spearman"]), default=None)
 
@@ -78,7 +87,7 @@ class Summary:
         found = self.strongest
         if found is None:
             return None
-        tests = sum(row["spearman"] is not None for row in self.correlations if row["kind"] == "probe")
+        tests = sum(row["spearman"] is not None for row in self.probes)
         return power_line(
             found["probe"], found["spearman"], n=found["n"], coefficient="spearman", tests=tests
         )
@@ -105,7 +114,7 @@ class Summary:
                 "draws": sweep.matching.draws,
                 "seed": sweep.matching.seed,
             },
-            "correlation_with": "H, pooled over benchmarks",
+            "correlation_with": f"H ({sweep.protocol}), pooled over benchmarks",
             "correlations": {
                 row["probe"]: {k: v for k, v in row.items() if k != "probe"} for row in self.correlations
             },
@@ -127,7 +136,7 @@ def summarize(sweep: Sweep) -> Summary:
     size = matched.matched_size(sweep)
     at, curve = matched.at_matched(sweep), matched.curve(sweep)
     probes = relations.predictors(sweep.scored, at)
-    entries = relations.correlated(sweep.scored, probes) if sweep.scored else []
+    entries = relations.correlated(sweep.scored, probes, protocol=sweep.protocol) if sweep.scored else []
     return Summary(
         sweep=sweep,
         size=size,
@@ -145,7 +154,7 @@ def evidence(sweep: Sweep, curve: Sequence[At], *, size: Size | None) -> list[Ev
     halves = {(row.model, row.bench, row.probe): row for row in curve if (row.n_audio, row.n_text) == wanted}
     found = []
     for cell in sweep.scored:
-        height = (cell.protocols.get(cell.protocol) or {}).get("H")
+        height = (cell.protocols.get(sweep.protocol) or {}).get("H")
         if height:
             rank, angle = (
                 halves.get((cell.model, cell.bench, name)) for name in ("rankme_text", "gap_angle_deg")

@@ -73,7 +73,7 @@ class Sweep(Callback):
         from clapbench import report, tracking
 
         folder = sweep_folder(config)
-        path = folder / "summary.json"
+        path = folder / "report" / "index.html"  # it names the content of every table
         old = path.read_text(encoding="utf-8") if path.is_file() else None
         with one_clear_error(debug=config.debug):
             summary = report.build(folder)

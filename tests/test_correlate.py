@@ -197,6 +197,14 @@ def test_a_sampled_p_is_close_to_the_exact_one_and_never_zero():
     assert got.p == pytest.approx(stats.pearsonr(x, y).pvalue, abs=0.02)
 
 
+def test_the_smallest_sampled_p_knows_ties():
+    """0 and 1 by turns in 12 cells: the farthest orders are 2 of 924."""
+    x = np.tile([0.0, 1.0], 6)
+    got = permuted(x[None], x, free(12))[0]
+    assert got.p_min == got.p == pytest.approx(2 / 924, rel=0.5)
+    assert got.p_min > 1 / 10_001
+
+
 def test_orders_within_benchmarks_see_past_their_difference():
     x, y = array(1, 2, 3, 11, 12, 13), array(3, 1, 2, 13, 11, 12)
     assert permuted(x[None], y, free(6))[0].p < 0.2
@@ -362,7 +370,7 @@ def test_a_table_row_holds_what_the_parts_say():
     )
     assert [(row.kind, row.name, row.coefficient) for row in rows] == [
         (kind, name, coefficient)
-        for kind, name in (("probe", "a"), ("probe", "b"), ("null", "dim"))
+        for kind, name in (("probe", "a"), ("probe", "b"), ("null predictor", "dim"))
         for coefficient in COEFFICIENTS
     ]
     for row in rows[:6]:

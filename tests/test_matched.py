@@ -10,7 +10,7 @@ import pytest
 import sweep_folders
 from sweep_folders import PROBES
 
-from clapbench import cells, draws, matched, report, summary
+from clapbench import cache, cells, draws, matched, report, summary
 from clapbench.matched import At
 from clapbench.schema import Size
 from clapbench.summary import Summary
@@ -110,15 +110,37 @@ def test_without_embeddings_the_probes_stand_over_all_rows_and_it_is_said(
     assert "m1-large" in found.correlations[0]["note"]
     report.show(found)
     assert "* over all rows:" in capsys.readouterr().out
-    (folder / "m1/large/items.csv").unlink()
-    assert any("m1 × large" in (row.note or "") or "m1-large" in (row.note or "") for row in found.matched)
 
 
-def test_without_items_it_is_said_what_to_do(folder: Path) -> None:
-    (folder / "m1/large/items.csv").unlink()
-    notes = {row.note for row in summarized(folder).matched if row.note}
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda path: path.unlink(), "its items are not at"),
+        (
+            lambda path: path.write_text(path.read_text().replace("\n3,6,", "\n3,x6,")),
+            "got 'x6', which is none of their",
+        ),
+        (lambda path: path.write_text(path.read_text().replace("clip_p", "clip")), "it lacks clip_p"),
+    ],
+)
+def test_items_that_do_not_fit_cost_the_cell_its_draws_alone(folder: Path, change, words: str) -> None:
+    change(folder / "m1/large/items.csv")
+    found = report.build(folder)
+    notes = {row.note for row in found.matched if row.note}
     assert len(notes) == 1
-    assert "its items are not at" in notes.pop()
+    assert words in notes.pop()
+    assert {row["rows"] for row in found.correlations if row["kind"] == "probe"} == {"all"}
+    assert (folder / "cells.csv").is_file()
+
+
+def test_cells_of_one_content_under_two_names_stay_two(folder: Path) -> None:
+    record = json.loads((folder / "m0/large/cell.json").read_text(encoding="utf-8"))
+    twin = folder / "twin/large"
+    cache.write_text(twin / "cell.json", json.dumps(record | {"model": "twin"}))
+    cache.write_text(twin / "items.csv", (folder / "m0/large/items.csv").read_text(encoding="utf-8"))
+    first = report.build(folder)
+    assert report.build(folder).matched == first.matched
+    assert {row.model for row in first.matched} == {"m0", "m1", "m2", "twin"}
 
 
 def test_a_probe_of_another_configuration_is_not_mixed_in(folder: Path) -> None:
@@ -158,5 +180,12 @@ def test_matched_csv_has_the_probe_of_every_cell(folder: Path) -> None:
         [49, 98, 197, 394],
         [49, 98, 197, 394, 400],
         [49, 98, 197, 394, 788, 1576, 1600],
+    ]
+    assert matched.ladder(Size(400, 600), all_rows=Size(400, 800))[-2:] == [Size(400, 600), Size(400, 800)]
+    assert matched.ladder(Size(400, 400), all_rows=Size(500, 2000))[3:] == [
+        Size(400, 400),
+        Size(500, 800),
+        Size(500, 1600),
+        Size(500, 2000),
     ]
     assert matched.ladder(Size(40, 20), all_rows=Size(40, 20)) == [Size(40, 20)]

@@ -82,15 +82,34 @@ def test_the_curve_shows_the_numbers_of_curve_csv(folder: Path) -> None:
     )
 
 
-def test_nothing_is_drawn_again_when_nothing_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_panels_show_probes_at_matched_n(folder: Path) -> None:
+    found = summary.summarize(cells.read(folder))
+    axes = next(
+        a for a in figures.height_over_probes(found).axes if a.get_xlabel() == "RankMe of the captions"
+    )
+    points = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in axes.lines}
+    assert points == {
+        (found.at_matched(cell, "rankme_text").mean, cell.scores["H"]) for cell in found.sweep.scored
+    }
+
+
+def test_the_page_is_written_anew_when_anything_in_it_has_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report.build(folder)
     calls = []
-    monkeypatch.setattr(page, "write", lambda *a: calls.append(a))
+    monkeypatch.setattr(page, "write", lambda *a, **k: calls.append(a))
     report.build(folder)
     assert calls == []
-    (folder / "report/index.html").unlink()
+    path = folder / "m0/large/cell.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["protocols"]["official"]["H"]["p_swap"] = 0.0123  # in the table of cells alone
+    path.write_text(json.dumps(record), encoding="utf-8")
     report.build(folder)
     assert len(calls) == 1
+    (folder / "report/index.html").unlink()
+    report.build(folder)
+    assert len(calls) == 2
 
 
 def test_names_are_escaped_and_failures_are_told(tmp_path: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sweep_folders
 from scipy import stats
 
 from clapbench import relations, report
 from clapbench.correlate import holm
-from clapbench.summary import Summary
+from clapbench.summary import Summary, evidence
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def test_the_long_table_has_every_score_benchmark_and_coefficient(found: Summary
     probes = [row for row in table if row["kind"] == "probe"]
     keys = [tuple(row[key] for key in ("score", "bench", "rows", "name", "coefficient")) for row in probes]
     assert len(keys) == len(set(keys)) == 7 * 3 * 2 * 4 * 3
-    assert {row["rows"] for row in table if row["kind"] == "null"} == {""}
+    assert {row["rows"] for row in table if row["kind"] == "null predictor"} == {""}
 
 
 @pytest.mark.parametrize("bench", ["pooled", "large"])
@@ -107,3 +109,68 @@ def test_the_power_line_takes_the_largest_coefficient(found: Summary) -> None:
         f"{largest}: if the true Spearman is the {values[largest]:+.2f} found in these 10 cells"
     )
     assert "when 4 probes are tried" in found.power
+
+
+def test_a_probe_that_reads_the_labels_is_marked_and_not_the_strongest(tmp_path: Path, capsys) -> None:
+    folder = sweep_folders.study(tmp_path / "s")
+    for path in folder.glob("*/*/cell.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["probes"]["swap_alignment"] = record["scores"]["H"]
+        path.write_text(json.dumps(record), encoding="utf-8")
+    found = report.build(folder)
+    assert next(row for row in found.correlations if row["probe"] == "swap_alignment")[
+        "spearman"
+    ] == pytest.approx(1)
+    assert found.strongest["probe"] != "swap_alignment"
+    report.show(found)
+    printed = capsys.readouterr().out
+    assert "swap_alignment*†" in printed
+    assert "† reads the labels" in printed
+
+
+def test_cells_under_different_protocols_are_compared_under_one(tmp_path: Path, capsys) -> None:
+    folder = sweep_folders.study(tmp_path / "s")
+    for model in ("m0", "m1"):
+        path = folder / model / "large/cell.json"
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record |= {"protocol": "single", "scores": dict.fromkeys("FGH", 0.99)}
+        path.write_text(json.dumps(record), encoding="utf-8")
+    found = report.build(folder)
+    alike = report.build(sweep_folders.study(tmp_path / "alike"))
+    assert found.record["correlation_with"] == "H (official), pooled over benchmarks"
+    assert [row["spearman"] for row in found.correlations] == [row["spearman"] for row in alike.correlations]
+    assert [one.words for one in found.diagnoses] == [one.words for one in alike.diagnoses]
+    assert {"single_H", "single_F"} <= set(found.long["score"])
+    report.show(found)
+    assert "CELLS DIFFER IN bench.protocol" in capsys.readouterr().out
+
+
+def test_few_cells_are_shouted_about_whatever_the_null_predictors_have(tmp_path: Path, capsys) -> None:
+    folder = sweep_folders.study(tmp_path / "s", models=6)
+    for path in [*folder.glob("m[1-5]/small/cell.json"), *folder.glob("m[45]/large/cell.json")]:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(record | {"probes": {}}), encoding="utf-8")
+    found = report.build(folder)
+    assert (found.n, {row["n"] for row in found.correlations if row["probe"] == "n_rows"}) == (5, {12})
+    report.show(found)
+    assert "ONLY 5 CELLS" in capsys.readouterr().out
+
+
+def test_tables_can_be_read_by_pandas_as_they_are(found: Summary) -> None:
+    """ "null" alone would come back as not a number."""
+    for name in ("correlations", "correlations_long"):
+        table = pd.read_csv(found.sweep.folder / f"{name}.csv")
+        assert set(table["kind"]) == {"probe", "null predictor"}
+
+
+def test_the_diagnosis_rests_on_half_of_matched_n_with_the_interval_of_the_whole(found: Summary) -> None:
+    row = next(
+        row
+        for row in found.curve
+        if (row.model, row.bench, row.probe, row.n_text) == ("m0", "large", "rankme_text", 60)
+    )
+    one = next(cell for cell in evidence(found.sweep, found.curve, size=found.size) if cell.model == "m0")
+    assert (one.bench, one.n_text, one.rank.value) == ("large", 60, row.mean)
+    narrowed = (60 / (200 - 60)) ** 0.5
+    assert one.rank.high - row.mean == pytest.approx(narrowed * (row.high - row.mean))
+    assert row.mean - one.rank.low == pytest.approx(narrowed * (row.mean - row.low))

@@ -55,7 +55,7 @@ def test_correlations_equal_scipy_and_say_what_is_undefined(sweep: Path) -> None
         "log_n_items",
         "parameters",
     ]
-    assert [row["kind"] for row in found.values()] == ["probe"] * 3 + ["null"] * 4
+    assert [row["kind"] for row in found.values()] == ["probe"] * 3 + ["null predictor"] * 4
     rank = found["rankme_text"]
     orders = [abs(stats.spearmanr(RANK, order).statistic) for order in permutations(H)]
     at_least = sum(value >= orders[0] - 1e-9 for value in orders)  # the first order is the one found

@@ -34,7 +34,7 @@ def test_a_sweep_leaves_cells_tables_and_a_summary(command: Command, tmp_path: P
     }
     rows = list(csv.DictReader((folder / "correlations.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["probe"] for row in rows if row["kind"] == "probe"] == ["rankme_text", "gap_angle_deg"]
-    assert [row["probe"] for row in rows if row["kind"] == "null"] == [
+    assert [row["probe"] for row in rows if row["kind"] == "null predictor"] == [
         "dim",
         "n_rows",
         "log_n_items",
@@ -175,6 +175,8 @@ def test_a_missing_clip_stops_one_bench_of_two(command: Command, tmp_path: Path)
         (["probes=3"], "probes: needed a list of names"),
         (["matched.draws=1"], "matched: needed n null or at least 4 rows, and at least 2 draws"),
         (["matched.n=2"], "matched: needed n null or at least 4 rows"),
+        (["matched=null"], "key matched: needed draws, n under it, got null"),
+        (["seed=-1"], "seed: needed a whole number, 0 or more, got -1"),
         (["+matched.seed=1"], "key matched.seed: argument 'seed' is not there"),
         (["model=null"], "model 'None' is not there"),
         (["experiment=mini_bag"], "key 'data' belongs to train.py"),

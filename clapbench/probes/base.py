@@ -252,11 +252,12 @@ def singular_values(x: Float64[Tensor, "n d"], *, who: str, every_one: bool = Fa
         raise ValueError(f"{who}: all {len(x)} rows are zero. Look at what was embedded.")
     if not every_one:
         square = gram(x.T if len(x) < x.shape[1] else x).cpu()
-        energy = torch.from_numpy(np.linalg.eigvalsh(square.numpy())).flip(0)
-        s = energy.clamp(min=0).sqrt()
-        loss = torch.finfo(s.dtype).eps * energy[0] * s.reciprocal().sum()
-        if SQUARES[0] < energy[0] < SQUARES[1] and loss <= MAX_LOSS * s.sum():
-            return s
+        if SQUARES[0] < square.trace() < SQUARES[1]:
+            energy = torch.from_numpy(np.linalg.eigvalsh(square.numpy())).flip(0)
+            s = energy.clamp(min=0).sqrt()
+            loss = torch.finfo(s.dtype).eps * energy[0] * s.reciprocal().sum()
+            if loss <= MAX_LOSS * s.sum():
+                return s
     x = x.cpu()
     return torch.linalg.svdvals(_by_rotations(x) if len(x) > CHUNK else x)
 
