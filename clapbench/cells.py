@@ -34,13 +34,17 @@ class Cells(pd.DataFrame):
         if len(chosen) != 1:
             there = ", ".join(f"{m} × {b}" for m, b in zip(self["model"], self["bench"], strict=True))
             raise KeyError(f"no finished cell {model} × {bench}. Choose from: {there}.")
-        path = self.cache_dir / chosen["embeddings_path"].item()
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"cell {model} × {bench}: its embeddings are not at {path}. "
-                f"Give load(cache_dir=DIR), or run the cell again with force=true."
-            )
-        return cache.load(path)
+        return rows_of(self.cache_dir / chosen["embeddings_path"].item(), model=model, bench=bench)
+
+
+def rows_of(path: Path, *, model: str, bench: str) -> Embeddings:
+    """The embeddings of a cell; FileNotFoundError that names the cell when they are gone."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"cell {model} × {bench}: its embeddings are not at {path}. "
+            f"Bring the cache folder along, give load(cache_dir=DIR), or run the cell again with force=true."
+        )
+    return cache.load(path)
 
 
 class Matching(NamedTuple):
@@ -109,8 +113,8 @@ def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
     return table
 
 
-def read(folder: Path) -> Sweep:
-    """The cells of a sweep folder, sorted as its sweep.json lists them."""
+def read(folder: Path, *, every: bool = False) -> Sweep:
+    """The cells of a sweep folder, sorted as its sweep.json lists them; with ``every``, those not listed too."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"sweep {folder}: no such folder. Give one that evaluate.py wrote, as outputs/NAME."
@@ -128,8 +132,11 @@ def read(folder: Path) -> Sweep:
                 f"Delete that file to cover every cell of the folder."
             ) from error
         covers = f"the {count(names)} of the last sweep"
+        if every:
+            names += [name for name in _there(folder) if name not in names]
+            covers = f"all {count(names)} in {folder}"
     else:
-        names = [path.parts[-3:-1] for path in sorted(folder.glob("*/*/cell.json"))]  # type: ignore[misc]
+        names = _there(folder)
         covers, cache_dir = f"all {count(names)} in {folder}", folder.parent / "cache"
         matching = DEFAULT_MATCHING
     if not names:
@@ -145,6 +152,10 @@ def read(folder: Path) -> Sweep:
         cache_dir=cache_dir,
         matching=matching,
     )
+
+
+def _there(folder: Path) -> list[tuple[str, str]]:
+    return [(path.parts[-3], path.parts[-2]) for path in sorted(folder.glob("*/*/cell.json"))]
 
 
 def cases(folder: Path, cell: Cell) -> list[Case]:

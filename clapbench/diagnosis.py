@@ -33,6 +33,7 @@ class Evidence(NamedTuple):
 
     model: str
     bench: str
+    n_items: int | None
     height: Span  # H
     chance: float  # of H
     rank: Span | None  # RankMe of the text side
@@ -52,18 +53,15 @@ class Diagnosis(NamedTuple):
 
 def diagnose(cells: Sequence[Evidence]) -> list[Diagnosis]:
     """A diagnosis for each cell, in their order."""
-    best: dict[str, Evidence] = {}
-    models: dict[str, int] = {}
+    alike: dict[tuple[str, int | None], list[Evidence]] = {}  # another number of items is another benchmark
     for cell in cells:
-        models[cell.bench] = models.get(cell.bench, 0) + 1
-        if cell.bench not in best or cell.height.value > best[cell.bench].height.value:
-            best[cell.bench] = cell
-    return [_diagnosed(cell, best[cell.bench], n_models=models[cell.bench]) for cell in cells]
-
-
-def _diagnosed(cell: Evidence, best: Evidence, *, n_models: int) -> Diagnosis:
-    verdict, words = _verdict(cell, best, n_models=n_models)
-    return Diagnosis(cell.model, cell.bench, verdict, words)
+        alike.setdefault((cell.bench, cell.n_items), []).append(cell)
+    found = []
+    for cell in cells:
+        group = alike[cell.bench, cell.n_items]
+        best = max(group, key=lambda one: one.height.value)
+        found.append(Diagnosis(cell.model, cell.bench, *_verdict(cell, best, n_models=len(group))))
+    return found
 
 
 def _verdict(cell: Evidence, best: Evidence, *, n_models: int) -> tuple[Verdict, str]:

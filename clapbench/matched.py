@@ -1,8 +1,8 @@
 """The probes of a sweep at one number of rows: what makes cells of different size comparable.
 
 At matched N every cell gives as many clips and captions as the smallest one has (`draws`). Values, with the interval
-over draws, go to matched.csv, and those of `CURVE` over a ladder of N to curve.csv. Both files are their own memory: a
-row whose key is still right is not drawn again.
+over draws, go to matched.csv, and those of `CURVE` over a ladder of N to curve.csv. draws.csv keeps whatever was ever
+drawn, by a key over all that decides it, so nothing is drawn twice, nor lost when embeddings are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from clapbench import cache, config
-from clapbench.cells import Matching, Sweep, cases
+from clapbench.cells import Matching, Sweep, cases, rows_of
 from clapbench.console import console
 from clapbench.schema import Cell, Size
 
@@ -113,8 +113,8 @@ def ladder(size: Size, *, all_rows: Size) -> list[Size]:
 
 
 def _measured(sweep: Sweep, wanted: Sequence[Wanted], *, path: Path) -> list[At]:
-    """A row for everything wanted, in its order, into ``path``; what stands on disk already is not drawn again."""
-    memory = _read(sweep.folder / "matched.csv") | _read(sweep.folder / "curve.csv")
+    """A row for everything wanted, in its order, into ``path``; what is in draws.csv is not drawn again."""
+    memory = _read(sweep.folder / "draws.csv")
     rows: dict[int, At] = {}
     missing: dict[tuple[str, str, Size], list[int]] = defaultdict(list)
     for number, one in enumerate(wanted):
@@ -131,12 +131,15 @@ def _measured(sweep: Sweep, wanted: Sequence[Wanted], *, path: Path) -> list[At]
         else:
             missing[one.cell.model, one.cell.bench, one.size].append(number)
     if missing:
-        console.print(f"[dim]drawing rows for {path.name} ...[/]", highlight=False)
+        console.print("[dim]probes of fewer rows, for comparison at equal N ...[/]", highlight=False)
     for numbers in missing.values():
-        rows |= zip(numbers, _drawn(sweep, [wanted[number] for number in numbers]), strict=True)
+        drawn = _drawn(sweep, [wanted[number] for number in numbers])
+        rows |= zip(numbers, drawn, strict=True)
+        memory |= {row.key: row for row in drawn if row.key}
     found = [rows[number] for number in range(len(wanted))]
-    table = pd.DataFrame(found, columns=At._fields)
-    cache.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    _write(path, found)
+    if missing:
+        _write(sweep.folder / "draws.csv", list(memory.values()))
     return found
 
 
@@ -154,7 +157,7 @@ def _drawn(sweep: Sweep, wanted: Sequence[Wanted]) -> list[At]:
     try:
         drawn = draws.measure(
             {name: config.build(node) for name, node in nodes.items()},
-            embeddings=cache.load(sweep.cache_dir / cell.embeddings["path"]),
+            embeddings=rows_of(sweep.cache_dir / cell.embeddings["path"], model=cell.model, bench=cell.bench),
             cases=cases(sweep.folder, cell),
             size=size,
             draws=sweep.matching.draws,
@@ -206,6 +209,11 @@ def _key(one: Wanted, matching: Matching) -> str:
     cell = one.cell
     content = [VERSION, cell.embeddings.get("key"), cell.extra.get("probe_keys", {}).get(one.probe)]
     return cache.key_of([*content, one.probe, *one.size, matching.draws, matching.seed])[:16]
+
+
+def _write(path: Path, rows: Sequence[At]) -> None:
+    table = pd.DataFrame(rows, columns=At._fields)
+    cache.write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _read(path: Path) -> dict[str, At]:

@@ -14,7 +14,17 @@ from matplotlib.figure import Figure
 
 from clapbench import cache, figures
 from clapbench.coefficients import MIN_PAIRS
-from clapbench.printed import SHOWN, evidence, legend, marked, notes, number, p_value, with_least
+from clapbench.printed import (
+    SHOWN,
+    evidence,
+    legend,
+    marked,
+    notes,
+    number,
+    p_value,
+    with_least,
+    without_height,
+)
 from clapbench.relations import POOLED
 from clapbench.schema import Cell
 from clapbench.summary import Summary
@@ -76,9 +86,12 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
     for model, bench in sweep.absent:
         parts.append(f"<p class='bad'>absent: {escape(f'{model} × {bench}')}: no cell.json was written</p>")
     parts += ["<h2>Scores</h2>", _cells(summary), *_lines(legend(sweep.finished))]
+    parts += [f"<p>{escape(line)}</p>" for line in without_height(summary)]
     parts.append("<h2>Does geometry predict H?</h2>")
     if summary.n < MIN_PAIRS:
-        parts.append(f"<p>Correlations need {MIN_PAIRS} finished cells; there are {len(sweep.scored)}.</p>")
+        parts.append(
+            f"<p>Correlations need {MIN_PAIRS} finished cells with H; there are {len(sweep.scored)}.</p>"
+        )
     else:
         parts += [
             _image(images, "probes_h", "H against each probe"),
@@ -149,24 +162,23 @@ def _bar(cell: Cell) -> str:
 
 
 def _correlations(summary: Summary) -> str:
-    heads = [
-        "probe",
-        "n",
-        "Spearman, all rows",
-        "Spearman",
-        "exact p (min)",
-        "Holm",
+    at = f" at {summary.size.text}" if summary.differs and summary.size else ""
+    heads = ["probe", "n", *(["Spearman, all rows"] if at else []), f"Spearman{at}", "exact p (min)", "Holm"]
+    heads += [
         "models p (min)",
         "95 %",
+        "without one model",
+        "given the benchmark",
+        "Pearson",
+        "exact p (min)",
     ]
-    heads += ["without one model", "given the benchmark", "Pearson", "exact p (min)"]
     rows, classes = [], []
     for row in summary.correlations:
         rows.append(
             [
                 marked(row, summary),
                 str(row["n"]),
-                _signed(row.get("spearman_all_rows")),
+                *([_signed(row.get("spearman_all_rows"))] if at else []),
                 _signed(row["spearman"]),
                 with_least(row, "spearman_p_exact"),
                 p_value(row["spearman_p_holm"]),
@@ -185,9 +197,8 @@ def _correlations(summary: Summary) -> str:
 def _by_bench(summary: Summary) -> list[str]:
     """Spearman with H on each benchmark alone."""
     chosen = summary.long[(summary.long["score"] == "H") & (summary.long["coefficient"] == "spearman")]
-    chosen = chosen[chosen["bench"] != POOLED].drop_duplicates(
-        ["bench", "kind", "name"]
-    )  # matched N comes first
+    chosen = chosen[chosen["bench"] != POOLED]
+    chosen = chosen.drop_duplicates(["bench", "kind", "name"])  # matched N comes first
     benches = list(dict.fromkeys(chosen["bench"]))
     if chosen["value"].isna().all():
         return []
@@ -236,7 +247,7 @@ def _table(
 
 
 def _lines(sentences: Iterable[str]) -> list[str]:
-    return [f"<p class='dim'>{escape(' '.join(sentences))}</p>"]
+    return [f"<p class='dim'>{'<br>'.join(map(escape, sentences))}</p>"]
 
 
 def _image(images: dict[str, bytes], name: str, alt: str) -> str:

@@ -21,6 +21,8 @@ def show(summary: Summary) -> None:
     """Prints the tables, with n beside every coefficient, the diagnosis, and what failed."""
     sweep = summary.sweep
     console.print(cells_table(summary))
+    for line in without_height(summary):
+        console.print(escape(line), highlight=False, soft_wrap=True)
     if summary.n >= MIN_PAIRS:
         if summary.warning:
             console.print(f"\n[bold yellow]{summary.warning}[/]", soft_wrap=True)
@@ -29,7 +31,7 @@ def show(summary: Summary) -> None:
             console.print(f"[dim]{escape(sentence)}[/]", highlight=False, soft_wrap=True)
     else:
         console.print(
-            f"[dim]no correlations: they need {MIN_PAIRS} finished cells, there are {len(sweep.scored)}.[/]"
+            f"[dim]no correlations: they need {MIN_PAIRS} finished cells with H, there are {len(sweep.scored)}.[/]"
         )
     if any(one.verdict not in ("reference", "no evidence") for one in summary.diagnoses):
         console.print("\n[bold]Where a low H may come from[/] [dim](docs/correlations.md)[/]")
@@ -43,12 +45,23 @@ def show(summary: Summary) -> None:
         console.print(f"[red]absent[/] {escape(f'{model} × {bench}')}: no cell.json was written")
 
 
+def without_height(summary: Summary) -> list[str]:
+    """What cells without H are known by."""
+    return [
+        f"{cell.model} × {cell.bench}: "
+        + ", ".join(f"{name} {number(value, digits=3)}" for name, value in cell.headline.items())
+        for cell in summary.sweep.finished
+        if cell.headline and "H" not in cell.headline
+    ]
+
+
 def notes(summary: Summary) -> list[str]:
     """What a reader of the correlations has to know."""
     found = [
-        f"n: cells, from {summary.n_models} models. exact p: over orders of the cells; Holm: that p, corrected for the "
-        f"probes tried; models p: over orders of the models, the unit that was sampled. min: the smallest p that these "
-        f"cells could have given. Null predictors know nothing of geometry (docs/correlations.md)."
+        f"n: cells, of {summary.n_models} models. exact p: over orders of the cells; Holm: that p, corrected for the "
+        f"probes tried; models p: over orders of the models, the unit that was sampled, not corrected. min: the "
+        f"smallest p that these cells could have given. Null predictors know nothing of geometry "
+        f"(docs/correlations.md)."
     ]
     if summary.differs and summary.size:
         found.append(
@@ -61,6 +74,20 @@ def notes(summary: Summary) -> list[str]:
             "CELLS DIFFER IN bench.protocol: correlations and diagnosis are of `official`, which every cell holds; the "
             "table of cells shows each under its own.",
         )
+    counts: dict[str, set[int | None]] = {}
+    for cell in summary.sweep.scored:
+        counts.setdefault(cell.bench, set()).add(cell.n_items)
+    found += [
+        f"NOT ONE BENCHMARK: cells of {bench} have {', '.join(map(str, sorted(n or 0 for n in items)))} items."
+        for bench, items in counts.items()
+        if len(items) > 1
+    ]
+    undefined = dict.fromkeys(
+        row["note"] for row in summary.probes if row["spearman"] is None and row["note"]
+    )
+    found += [f"– {reason}" for reason in list(undefined)[:UNDEFINED]]
+    if len(undefined) > UNDEFINED:
+        found.append(f"– and {len(undefined) - UNDEFINED} more: note in correlations.csv")
     reasons = dict.fromkeys(
         row["note"].partition("over all rows: ")[2]
         for row in summary.correlations
@@ -75,6 +102,8 @@ def notes(summary: Summary) -> list[str]:
         found.append(f"Power, for the largest coefficient: {summary.power}")
     return found
 
+
+UNDEFINED = 3  # reasons that are told in full
 
 # Probe name to its two-line head, and whether its number grows with the rows; the rest of the probes are in cells.csv.
 SHOWN = {
@@ -157,8 +186,9 @@ def legend(cells: Sequence[Cell]) -> list[str]:
             if not levels
             else "Chance differs: H_chance in cells.csv."
         )
-    lines.append("swap p: exact, the right labels against exchanged clips; unlike chance,")
-    lines.append("fair to a model with hubs (docs/scores.md).")
+    if lines:
+        lines.append("swap p: exact, the right labels against exchanged clips; unlike chance,")
+        lines.append("fair to a model with hubs (docs/scores.md).")
     if any(cell.dropped_items for cell in cells):
         lines.append("n (-k): k items were left out, their clips are missing.")
     return lines

@@ -29,12 +29,13 @@ from clapbench.summary import Summary, summarize
 LAYOUT = 1  # of the page: raise it when page.py or figures.py draw something else
 
 
-def build(folder: Path, *, n: int | None = None, draws: int | None = None) -> Summary:
+def build(folder: Path, *, n: int | None = None, draws: int | None = None, every: bool = False) -> Summary:
     """Writes the tables and summary.json into the sweep's folder, and the page and its figures into report/.
 
-    ``n`` and ``draws`` take the place of the sweep's own ``matched.n`` and ``matched.draws``.
+    ``n`` and ``draws`` take the place of the sweep's own ``matched.n`` and ``matched.draws``; ``every`` covers all
+    cells of the folder, not those of the last command alone.
     """
-    sweep = read(folder)
+    sweep = read(folder, every=every)
     given = {name: value for name, value in (("n", n), ("draws", draws)) if value is not None}
     write_table(folder, "cells", frame(sweep.cells))  # first, whatever comes of the rest
     summary = summarize(replace(sweep, matching=sweep.matching._replace(**given)))
@@ -111,6 +112,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--draws", type=int, help="draws of items at matched N (default: those of the sweep, 40)"
     )
+    parser.add_argument(
+        "--all", action="store_true", help="every cell of the folder, not the last command's alone"
+    )
     given = parser.parse_args(arguments)
     if (given.n is not None and given.n < 4) or (given.draws is not None and given.draws < 2):
         parser.error(f"needed at least 4 rows and 2 draws, got n={given.n}, draws={given.draws}")
@@ -118,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
         show_published(Path("outputs", "published"))
         return 0
     try:
-        show(build(Path(given.folder), n=given.n, draws=given.draws))
+        show(build(Path(given.folder), n=given.n, draws=given.draws, every=given.all))
     except (FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -28,7 +28,6 @@ from clapbench.schema import SCORING_VERSION, Cell, Judgement
 
 log = logging.getLogger(__name__)
 
-HEADLINES = ("t2a_R@1", "a2t_R@1", "accuracy", "mAP")  # of benchmarks without F, G and H
 UNJUDGED = Judgement(scores=dict.fromkeys(("F", "G", "H")))  # of a model that has no text
 
 
@@ -284,8 +283,7 @@ def compute(cfg: DictConfig, *, wanted: Wanted, old: Cell | None, label: str) ->
 
 def say(cell: Cell, *, label: str, done: str) -> None:
     """One line per cell, and what a reader of its scores has to know."""
-    numbers = {**cell.scores, **{name: cell.extra[name] for name in HEADLINES if name in cell.extra}}
-    scores = "  ".join(f"{name} {value:.3f}" for name, value in numbers.items() if value is not None)
+    scores = "  ".join(f"{name} {value:.3f}" for name, value in cell.headline.items())
     lines = [f"[bold]{label}[/]  n {cell.n_items}  {scores}  [dim]{done}[/]"]
     if height := (cell.protocols.get(cell.protocol) or {}).get("H"):
         low, high = height["ci95"]

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 SCHEMA = 1
+HEADLINES = ("t2a_R@1", "a2t_R@1", "accuracy", "mAP")  # of benchmarks without F, G and H
 SCORING_VERSION = 2  # part of a cell's key: raise it whenever a rule of scores.py changes a number
 
 
@@ -136,6 +137,12 @@ class Cell:
     git_sha: str | None = None
     created: str | None = None  # ISO 8601, UTC
     schema: int = SCHEMA
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """F, G and H, or what a benchmark without them is known by."""
+        known = {name: value for name, value in self.scores.items() if value is not None}
+        return known | {name: self.extra[name] for name in HEADLINES if name in self.extra}
 
     @property
     def size(self) -> Size | None:

@@ -106,7 +106,8 @@ class Summary:
             "failed": [{"model": c.model, "bench": c.bench, "error": c.error} for c in sweep.failed],
             "absent": [{"model": model, "bench": bench} for model, bench in sweep.absent],
             "cells": [
-                {"model": c.model, "bench": c.bench, "n_items": c.n_items, **c.scores} for c in sweep.finished
+                {"model": c.model, "bench": c.bench, "n_items": c.n_items, **c.scores, **c.headline}
+                for c in sweep.finished
             ],
             "matched": {
                 "n_audio": size.audio if size else None,
@@ -163,6 +164,7 @@ def evidence(sweep: Sweep, curve: Sequence[At], *, size: Size | None) -> list[Ev
                 Evidence(
                     model=cell.model,
                     bench=cell.bench,
+                    n_items=cell.n_items,
                     height=Span(height["value"], *height["ci95"]),
                     chance=height["chance"],
                     rank=_span(rank),

@@ -12,7 +12,7 @@ RANK, ANGLE = Span(40, 39, 41), Span(20, 19, 21)
 
 def cell(model: str, height: Span, rank: Span | None = RANK, angle: Span | None = ANGLE, **other) -> Evidence:
     return Evidence(
-        **{"bench": "b", "chance": 1 / 6, "n_text": 200} | other,
+        **{"bench": "b", "n_items": 50, "chance": 1 / 6, "n_text": 200} | other,
         model=model,
         height=height,
         rank=rank,
@@ -67,6 +67,11 @@ def test_cells_are_compared_within_their_benchmark_alone():
     assert [one.verdict for one in found] == ["no evidence", found[1].verdict, "reference"]
     assert "the only model on this benchmark" in found[0].words
     assert "c's .900" in found[1].words
+
+
+def test_another_number_of_items_is_another_benchmark():
+    found = diagnose([cell("a", HIGH), cell("b", LOW, n_items=51), cell("c", LOW)])
+    assert [one.verdict for one in found] == ["reference", "no evidence", "not separable"]
 
 
 def test_the_best_cell_is_told_when_it_is_below_chance():

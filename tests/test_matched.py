@@ -68,7 +68,7 @@ def test_the_curve_climbs_to_all_rows(folder: Path) -> None:
     assert {row.probe for row in found.curve} == {"rankme_audio", "rankme_text", "gap_angle_deg"}
 
 
-def test_what_stands_in_the_files_is_not_drawn_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_drawn_once_is_not_drawn_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = report.build(folder)
     before = {path: path.read_bytes() for path in folder.glob("*.csv")}
     calls: list[int] = []
@@ -78,13 +78,22 @@ def test_what_stands_in_the_files_is_not_drawn_again(folder: Path, monkeypatch: 
     assert not calls
     assert again.matched == first.matched
     assert {path: path.read_bytes() for path in folder.glob("*.csv")} == before
-    (folder / "curve.csv").write_text("nonsense\n", encoding="utf-8")
+    (folder / "draws.csv").write_text("nonsense\n", encoding="utf-8")
     assert report.build(folder).curve == first.curve
     assert calls
     calls.clear()
     sweep_folders.write_cell(folder, model="m0", bench="large", n_items=100, h=0.6, seed=7)
     report.build(folder)
     assert len(calls) == 3  # matched N, and the two steps of the curve below it, of that cell alone
+
+
+def test_what_was_drawn_outlives_the_embeddings(folder: Path) -> None:
+    first = report.build(folder)
+    for path in (folder.parent / "cache").rglob("*.npz"):
+        path.unlink()
+    other = report.build(folder, n=50)
+    assert {row.note for row in other.matched if row.mean is None} != {None}
+    assert report.build(folder).matched == first.matched
 
 
 def test_other_settings_draw_anew(folder: Path) -> None:
@@ -107,7 +116,7 @@ def test_without_embeddings_the_probes_stand_over_all_rows_and_it_is_said(
         path.unlink()
     found = report.build(folder)
     assert {row["rows"] for row in found.correlations if row["kind"] == "probe"} == {"all"}
-    assert "m1-large" in found.correlations[0]["note"]
+    assert "m1 × large: its embeddings are not at" in found.correlations[0]["note"]
     report.show(found)
     assert "* over all rows:" in capsys.readouterr().out
 

@@ -12,8 +12,9 @@ import pytest
 import sweep_folders
 from scipy import stats
 
-from clapbench import relations, report
+from clapbench import cache, relations, report
 from clapbench.correlate import holm
+from clapbench.schema import Cell
 from clapbench.summary import Summary, evidence
 
 
@@ -174,3 +175,49 @@ def test_the_diagnosis_rests_on_half_of_matched_n_with_the_interval_of_the_whole
     narrowed = (60 / (200 - 60)) ** 0.5
     assert one.rank.high - row.mean == pytest.approx(narrowed * (row.high - row.mean))
     assert row.mean - one.rank.low == pytest.approx(narrowed * (row.mean - row.low))
+
+
+def test_two_sizes_of_one_benchmark_are_told_and_not_diagnosed_together(tmp_path: Path, capsys) -> None:
+    folder = sweep_folders.study(tmp_path / "s")
+    sweep_folders.write_cell(folder, model="m9", bench="small", n_items=70, h=0.9, seed=9)
+    found = report.build(folder)
+    report.show(found)
+    assert "NOT ONE BENCHMARK: cells of small have 60, 70 items." in capsys.readouterr().out
+    assert not any("m9" in one.words for one in found.diagnoses)
+
+
+def test_why_a_column_holds_dashes_is_told(tmp_path: Path, capsys) -> None:
+    for number in range(4):
+        sweep_folders.write_cell(
+            tmp_path / "s", model=f"m{number}", bench="b", n_items=20, h=0.5, seed=number
+        )
+    report.show(report.build(tmp_path / "s"))
+    assert "– undefined: H is the same in all 4 cells" in capsys.readouterr().out
+
+
+def test_cells_without_h_are_told_by_what_they_are_known_by(tmp_path: Path, capsys) -> None:
+    folder = sweep_folders.study(tmp_path / "s")
+    cell = Cell(
+        status="ok",
+        model="m0",
+        bench="clotho",
+        n_items=9,
+        scores=dict.fromkeys("FGH"),
+        extra={"t2a_R@1": 0.25},
+    )
+    cache.write_text(folder / "m0/clotho/cell.json", cell.to_json())
+    found = report.build(folder)
+    report.show(found)
+    assert "m0 × clotho: t2a_R@1 .250" in capsys.readouterr().out
+    assert found.record["cells"][0] | {"t2a_R@1": 0.25} == found.record["cells"][0]
+    assert "m0 × clotho: t2a_R@1 .250" in (folder / "report/index.html").read_text(encoding="utf-8")
+
+
+def test_all_cells_or_those_of_the_last_command(tmp_path: Path) -> None:
+    folder = sweep_folders.study(tmp_path / "s")
+    sweep_folders.listed(folder, n=None, draws=5, seed=0)
+    sweep_folders.write_cell(folder, model="later", bench="small", n_items=60, h=0.5, seed=3)
+    assert len(report.build(folder).sweep.cells) == 6
+    assert len(report.build(folder, every=True).sweep.cells) == 7
+    assert report.main([str(folder), "--all"]) == 0
+    assert "all 7 cells" in json.loads((folder / "summary.json").read_text(encoding="utf-8"))["covers"]
