@@ -130,5 +130,5 @@ def test_names_are_escaped_and_failures_are_told(tmp_path: Path) -> None:
     assert "&lt;b&gt;&amp;m" in html
     assert "<b>&m" not in html
     assert "failed: bad × b: ValueError: &lt;clip&gt; &amp; co" in html
-    assert "Correlations need 4 finished cells; there are 1." in html
+    assert "Correlations need 4 finished cells with H; there are 1." in html
     assert not (folder / "report/probes_h.png").exists()
