@@ -79,8 +79,8 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
         "<p class='dim'>Compositional retrieval, embedding geometry, and how the two correlate. "
         f"Covers {escape(sweep.covers)}.</p>",
     ]
-    if summary.n >= MIN_PAIRS and summary.warning:
-        parts.append(f"<p class='few'>{escape(summary.warning)}</p>")
+    if summary.n >= MIN_PAIRS:
+        parts += [f"<p class='few'>{escape(sentence)}</p>" for sentence in summary.warnings]
     for cell in sweep.failed:
         parts.append(f"<p class='bad'>failed: {escape(f'{cell.model} × {cell.bench}: {cell.error}')}</p>")
     for model, bench in sweep.absent:

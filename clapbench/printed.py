@@ -24,8 +24,8 @@ def show(summary: Summary) -> None:
     for line in without_height(summary):
         console.print(escape(line), highlight=False, soft_wrap=True)
     if summary.n >= MIN_PAIRS:
-        if summary.warning:
-            console.print(f"\n[bold yellow]{summary.warning}[/]", soft_wrap=True)
+        for sentence in summary.warnings:
+            console.print(f"\n[bold yellow]{escape(sentence)}[/]", soft_wrap=True)
         console.print(correlations_table(summary))
         for sentence in notes(summary):
             console.print(f"[dim]{escape(sentence)}[/]", highlight=False, soft_wrap=True)
@@ -68,20 +68,6 @@ def notes(summary: Summary) -> list[str]:
             f"Probes enter at matched N, rows that every cell has: {summary.size.audio} clips and {summary.size.text} "
             f"captions, means of {summary.sweep.matching.draws} draws of whole items where a cell has more."
         )
-    if summary.sweep.mixed:
-        found.insert(
-            0,
-            "CELLS DIFFER IN bench.protocol: correlations and diagnosis are of `official`, which every cell holds; the "
-            "table of cells shows each under its own.",
-        )
-    counts: dict[str, set[int | None]] = {}
-    for cell in summary.sweep.scored:
-        counts.setdefault(cell.bench, set()).add(cell.n_items)
-    found += [
-        f"NOT ONE BENCHMARK: cells of {bench} have {', '.join(map(str, sorted(n or 0 for n in items)))} items."
-        for bench, items in counts.items()
-        if len(items) > 1
-    ]
     undefined = dict.fromkeys(
         row["note"] for row in summary.probes if row["spearman"] is None and row["note"]
     )

@@ -100,7 +100,9 @@ class Entry(NamedTuple):
     row: Row
 
 
-def correlated(cells: Sequence[Cell], probes: Mapping[str, Predictor], *, protocol: str) -> list[Entry]:
+def correlated(
+    cells: Sequence[Cell], probes: Mapping[str, Predictor], *, protocol: str, seed: int
+) -> list[Entry]:
     """Every predictor with every score, pooled over benchmarks and for each of them, by every coefficient.
 
     A probe at matched N stands there over all rows as well. Corrections are over the probes of one score, benchmark and
@@ -119,6 +121,7 @@ def correlated(cells: Sequence[Cell], probes: Mapping[str, Predictor], *, protoc
                 "models": [cell.model for cell in chosen],
                 "benches": [cell.bench for cell in chosen],
                 "score_name": score,
+                "seed": seed,
                 "draws": DRAWS if (score, bench) == HEADLINE else LONG_DRAWS,
             }
             main = correlation_rows(

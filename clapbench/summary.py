@@ -53,9 +53,19 @@ class Summary:
         return max((row["n"] for row in self.probes), default=0)
 
     @property
-    def warning(self) -> str | None:
-        """The sentence to print above the correlations when a probe has few cells; it names the fewest."""
-        return few(min((row["n"] for row in self.probes if row["spearman"] is not None), default=FEW))
+    def warnings(self) -> list[str]:
+        """What must not be missed above the correlations: few cells behind a probe, cells that are not alike."""
+        found = [few(min((row["n"] for row in self.probes if row["spearman"] is not None), default=FEW))]
+        if self.sweep.mixed:
+            found.append(
+                "CELLS DIFFER IN bench.protocol: correlations and diagnosis are of `official`, which every cell "
+                "holds; the table of cells shows each under its own."
+            )
+        for bench in dict.fromkeys(cell.bench for cell in self.sweep.scored):
+            items = sorted({cell.n_items or 0 for cell in self.sweep.scored if cell.bench == bench})
+            if len(items) > 1:
+                found.append(f"NOT ONE BENCHMARK: cells of {bench} have {', '.join(map(str, items))} items.")
+        return [sentence for sentence in found if sentence]
 
     @property
     def n_models(self) -> int:
@@ -137,7 +147,10 @@ def summarize(sweep: Sweep) -> Summary:
     size = matched.matched_size(sweep)
     at, curve = matched.at_matched(sweep), matched.curve(sweep)
     probes = relations.predictors(sweep.scored, at)
-    entries = relations.correlated(sweep.scored, probes, protocol=sweep.protocol) if sweep.scored else []
+    seed = sweep.matching.seed
+    entries = (
+        relations.correlated(sweep.scored, probes, protocol=sweep.protocol, seed=seed) if sweep.scored else []
+    )
     return Summary(
         sweep=sweep,
         size=size,
