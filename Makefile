@@ -24,4 +24,4 @@ lint: install  ## ruff and mypy
 	$(BIN)/mypy
 
 bench: install  ## speed of encoding and probes, against other libraries where there are any
-	$(BIN)/python tests/bench.py
+	$(BIN)/python bench

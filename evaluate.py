@@ -5,15 +5,15 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from clapbench.sweep import entry, one_clear_error
+from clapbench.hooks import entry, one_clear_error
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    from clapbench import run  # slow imports only when there is something to run
+    from clapbench.running import evaluate  # slow imports only when there is something to run
 
     with one_clear_error(debug=cfg.debug):
-        run.evaluate(cfg)
+        evaluate.evaluate(cfg)
 
 
 if __name__ == "__main__":

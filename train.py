@@ -5,12 +5,12 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from clapbench.sweep import entry, one_clear_error
+from clapbench.hooks import entry, one_clear_error
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
-    from clapbench import fit  # slow imports only when there is something to run
+    from clapbench.training import fit  # slow imports only when there is something to run
 
     with one_clear_error(debug=cfg.debug):
         fit.fit(cfg)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clapbench.cells import Cells
+    from clapbench.results.table import Cells
 
 
 def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
     """The cells of ``outputs/NAME`` as a DataFrame, with ``.embeddings(model, bench)`` for a cell's arrays."""
-    from clapbench import cells  # slow imports only for who reads results
+    from clapbench.results import table  # slow imports only for who reads results
 
-    return cells.load(folder, cache_dir=cache_dir)
+    return table.load(folder, cache_dir=cache_dir)

@@ -10,60 +10,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 from rich import box
 from rich.table import Table
 
 from clapbench.console import console
 from clapbench.schema import Cell
-from clapbench.significance import Difference, paired
+from clapbench.statistics.proportions import Difference
+from clapbench.study.paired import compare
 
 USAGE = """usage: python -m clapbench.compare A/cell.json B/cell.json
 
 Difference of two models' F, G and H on the same items of one benchmark, under one protocol: a minus b, with a 95 %
 bootstrap interval over items and the exact McNemar p."""
-ITEM = ["item", "caption_p", "caption_r", "clip_p", "clip_r"]  # what makes two rows the same item
-
-
-def compare(a: Path, b: Path) -> dict[str, Difference]:
-    """F, G and H of cell ``a`` minus those of cell ``b``, over the items that both protocols judge.
-
-    Raises ``ValueError`` unless both cover the same items under one protocol.
-    """
-    cells = [Cell.read(path) for path in (a, b)]
-    tables = [read_items(path) for path in (a, b)]
-    if cells[0].protocol != cells[1].protocol:
-        raise ValueError(
-            f"compare: needed one protocol, got {cells[0].protocol} in {a} and {cells[1].protocol} in {b}. "
-            f"Run one of them again with bench.protocol."
-        )
-    keys = [set(map(tuple, table[ITEM].astype(str).to_numpy())) for table in tables]
-    if keys[0] != keys[1]:
-        raise ValueError(
-            f"compare: needed the same items, got {len(keys[0] - keys[1])} that only {a} has and "
-            f"{len(keys[1] - keys[0])} that only {b} has. Compare two models on one benchmark."
-        )
-    both = tables[0].merge(tables[1], on=ITEM, suffixes=("_a", "_b"), validate="one_to_one")
-    found = {}
-    for name in ("F", "G", "H"):
-        judged = both[[f"{name}_a", f"{name}_b"]].dropna()
-        found[name] = paired(judged[f"{name}_a"].to_numpy() > 0, judged[f"{name}_b"].to_numpy() > 0)
-    return found
-
-
-def read_items(cell: Path) -> pd.DataFrame:
-    path = cell.with_name("items.csv")
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"compare: needed {path} beside the cell, found none. Run the cell again with force=true."
-        )
-    table = pd.read_csv(path, keep_default_na=True)
-    absent = [column for column in (*ITEM, "F", "G", "H") if column not in table.columns]
-    if absent:
-        raise ValueError(
-            f"compare: {path} lacks {', '.join(absent)}: it is no benchmark of pairs. Choose one that is."
-        )
-    return table
 
 
 def show(a: Path, b: Path, found: dict[str, Difference]) -> None:

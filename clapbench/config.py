@@ -19,7 +19,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from clapbench import cache
+from clapbench import files
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -95,7 +95,7 @@ def probe_configs(names: object) -> dict[str, Any]:
 
 def probe_key(node: Any) -> str:
     """Of a probe's configuration: a cell keeps it, to know its number from that of another configuration."""
-    return cache.key_of(OmegaConf.to_container(node))[:16]
+    return files.key_of(OmegaConf.to_container(node))[:16]
 
 
 def _one_probe(name: str) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from rich.markup import escape
 
-from clapbench import checkpoints, config, downloads
-from clapbench.cards import CARDS, Card
+from clapbench import config
 from clapbench.console import console
 from clapbench.files import sha256_of
+from clapbench.sources import downloads, hosts, source, tokenizers
+from clapbench.sources.licences import CARDS, Card
 
 USAGE = """usage: python -m clapbench.fetch model=NAME[,NAME...] bench=NAME[,NAME...] [checkpoint_dir=DIR]
 
@@ -28,7 +29,7 @@ others to $CLAPBENCH_CACHE. What lies in checkpoint_dir already is not fetched."
 
 
 @dataclass(frozen=True)
-class Item:
+class Download:
     """One thing to have: a source, or the name of a tokenizer on the hub."""
 
     owner: str  # as errors name it: model 'laion'
@@ -37,7 +38,7 @@ class Item:
 
     @property
     def name(self) -> str:
-        return f"tokenizer {self.source}" if self.is_tokenizer else downloads.Source.parse(self.source).file
+        return f"tokenizer {self.source}" if self.is_tokenizer else source.Source.parse(self.source).file
 
     @property
     def repository(self) -> str:
@@ -48,29 +49,29 @@ class Item:
 
     def here(self) -> Path | None:
         return (
-            downloads.find_local_tokenizer(self.source)
+            tokenizers.find_local_tokenizer(self.source)
             if self.is_tokenizer
             else downloads.find_local(self.source)
         )
 
     def get(self) -> Path:
         if self.is_tokenizer:
-            return downloads.fetch_tokenizer(self.source, who=self.owner)
+            return tokenizers.fetch_tokenizer(self.source, who=self.owner)
         return downloads.fetch(self.source, who=self.owner)
 
 
-def items(group: str, node: DictConfig) -> Iterator[Item]:
+def items(group: str, node: DictConfig) -> Iterator[Download]:
     """What one model or benchmark needs from elsewhere, that its configuration does not name by a path."""
     owner = f"{group} {node.name!r}"
     for what in ("checkpoint", "text_checkpoint"):
         source = node.get(what.replace("checkpoint", "source"))
         if source is not None and node.get(what) is None:
-            yield Item(owner, source)
+            yield Download(owner, source)
     tokenizer = node.get("tokenizer")
     if tokenizer is not None and not Path(tokenizer).expanduser().is_dir():
-        yield Item(owner, tokenizer, is_tokenizer=True)
+        yield Download(owner, tokenizer, is_tokenizer=True)
     if group == "bench":
-        yield from (Item(owner, source) for source in config.build(node).downloads())
+        yield from (Download(owner, source) for source in config.build(node).downloads())
 
 
 def wanted(arguments: Sequence[str]) -> tuple[dict[tuple[str, str], DictConfig], str | None]:
@@ -113,7 +114,7 @@ def fetch(nodes: dict[tuple[str, str], DictConfig]) -> list[str]:
         for item in listed:
             try:
                 if item.here() is None and not item.is_tokenizer:
-                    say(f"  fetching {item.name}, {megabytes(downloads.size(item.source))}")
+                    say(f"  fetching {item.name}, {megabytes(hosts.size(item.source))}")
                 path = item.get()
             except (OSError, ValueError) as error:
                 errors.append(str(error))
@@ -140,7 +141,7 @@ def facts(path: Path) -> tuple[str, str]:
     """Size and SHA-256 of a file, or of a folder's tokenizer files together."""
     if path.is_dir():
         held = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
-        return megabytes(held), checkpoints.find_tokenizer(str(path), model="")[1]
+        return megabytes(held), tokenizers.find_tokenizer(str(path), model="")[1]
     return megabytes(path.stat().st_size), sha256_of(path)
 
 
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     try:
         nodes, folder = wanted(arguments)
-        with downloads.settings(allowed=True, folder=folder):
+        with source.settings(allowed=True, folder=folder):
             errors = fetch(nodes)
     except ValueError as mistake:
         errors = [str(mistake)]

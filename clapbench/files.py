@@ -1,15 +1,16 @@
-"""Files: their hash, what they are when they are not what they should be, and zip archives unpacked with care."""
+"""Files and content: their hash, the key of what decides a number, and writing that is whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import stat
 import tempfile
-import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
+from typing import Any
 
 
 def sha256_of(path: Path) -> str:
@@ -27,73 +28,37 @@ def _sha256(path: Path, size: int, changed_ns: int) -> str:
     return digest.hexdigest()
 
 
-class ArchiveError(ValueError):
-    """A file that is no sound zip, or one that would write outside of its folder."""
+def key_of(content: Any) -> str:
+    """SHA-256 of JSON content with sorted keys, in hexadecimal."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def unpack(archive: Path, folder: Path, *, who: str) -> None:
-    """Unpacks a zip into ``folder``, which appears when all is there. ``__MACOSX`` and links are left out.
+def stable_name(target: str) -> str:
+    """What stands for a class in a key: of ours its name alone, so that moving a module changes no key.
 
-    Raises `ArchiveError` for a file that is no sound zip, and for a member that would land outside the folder: then
-    nothing is written.
+    >>> stable_name("clapbench.probes.rankme.RankMe"), stable_name("mine.probes.RankMe")
+    ('RankMe', 'mine.probes.RankMe')
     """
+    return target.rpartition(".")[2] if target.startswith("clapbench.") else target
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends, or vanishes if it raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [
-                member
-                for member in opened.infolist()
-                if "__MACOSX" not in PurePosixPath(member.filename).parts
-            ]
-            for member in members:
-                if not stays_inside(member.filename):
-                    raise ArchiveError(
-                        f"{who}: {archive} holds {member.filename!r}, which would land outside its folder. "
-                        f"Nothing was unpacked. Get the archive from its authors."
-                    )
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as outer:
-                inner = Path(outer) / "content"
-                inner.mkdir()
-                for member in members:
-                    if not stat.S_ISLNK(member.external_attr >> 16):
-                        opened.extract(member, inner)
-                if folder.is_dir():
-                    os.rename(folder, Path(outer) / "earlier")
-                os.rename(inner, folder)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        RuntimeError,
-        EOFError,
-    ) as error:  # RuntimeError: it wants a password
-        told = f"is damaged: {error}." if zipfile.is_zipfile(archive) else what_it_is(archive)
-        raise ArchiveError(f"{who}: {archive} {told} Delete it and try again.") from error
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner reads
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def stays_inside(path: str) -> bool:
-    """Whether a path, by the rules of POSIX and of Windows, is relative and stays below where it starts."""
-    windows = PureWindowsPath(path)
-    return bool(path) and not windows.anchor and ".." not in windows.parts
-
-
-def what_it_is(path: Path) -> str:
-    """What a file is that should be an archive and is not, in words."""
-    with path.open("rb") as file:
-        head = file.read(64).lower()
-    size = path.stat().st_size
-    if is_web_page(path):
-        return f"is a web page ({size} bytes): the host asked for a confirmation or refused."
-    if head.startswith(b"pk"):
-        return f"is cut off: its {size} bytes lack the end of the archive."
-    if head.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the file itself."
-    if head.startswith(b"\x80"):
-        return "is a bare pickle, as torch before 1.6 wrote them: load and save it with a newer torch."
-    return f"is no zip archive ({size} bytes)."
-
-
-def is_web_page(path: Path) -> bool:
-    """Whether the file is HTML or XML, which hosts send when they want a confirmation or refuse."""
-    with path.open("rb") as file:
-        head = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head"))
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -144,6 +144,13 @@ class Cell:
         known = {name: value for name, value in self.scores.items() if value is not None}
         return known | {name: self.extra[name] for name in HEADLINES if name in self.extra}
 
+    def score(self, name: str, protocol: str | None = None) -> dict[str, Any] | None:
+        """F, G or H under ``protocol`` (the cell's own unless given) with what it is worth; None where there is none.
+
+        ``value``, ``direction``, ``n``, ``chance``, ``ci95``, ``p_chance`` and ``p_swap``, as `scoring.pairs.judged`.
+        """
+        return (self.protocols.get(protocol or self.protocol) or {}).get(name)
+
     @property
     def size(self) -> Size | None:
         """Its rows; None where it does not say, or has none on one side."""

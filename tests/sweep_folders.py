@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clapbench import cache, config
+from clapbench import config, files
+from clapbench.results import cache
 from clapbench.schema import Cell, Embeddings
 
 PROBES = ("rankme_audio", "rankme_text", "twonn_text", "gap_angle_deg")
@@ -47,7 +48,7 @@ def write_cell(
         text=cloud(n, d, seed + 1000),
         text_id=tuple(ids),
     )
-    path = cache.embeddings_path(model=model, bench=bench, key=cache.key_of([model, bench, seed]))
+    path = cache.embeddings_path(model=model, bench=bench, key=files.key_of([model, bench, seed]))
     cache.save(folder.parent / "cache" / path, rows)
     position = torch.arange(n)
     values = {}
@@ -67,7 +68,7 @@ def write_cell(
     for item in range(n_items):
         a, b = 2 * item, 2 * item + 1
         writer.writerow([item, a, b, f"{a}.wav", f"{b}.wav"])
-    cache.write_text(folder / model / bench / "items.csv", table.getvalue())
+    files.write_text(folder / model / bench / "items.csv", table.getvalue())
     cell = Cell(
         status="ok",
         model=model,
@@ -83,7 +84,7 @@ def write_cell(
         probes=values,
         embeddings={"path": path.as_posix(), "key": path.stem, "n_audio": n, "n_text": n, "dim": d},
     )
-    cache.write_text(folder / model / bench / "cell.json", cell.to_json())
+    files.write_text(folder / model / bench / "cell.json", cell.to_json())
     return cell
 
 
@@ -113,4 +114,4 @@ def listed(folder: Path, **matched: object) -> None:
         "matched": matched,
         "cache_dir": "../cache",
     }
-    cache.write_text(folder / "sweep.json", json.dumps(record))
+    files.write_text(folder / "sweep.json", json.dumps(record))

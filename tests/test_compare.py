@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 from conftest import Command, Compose
 from fixtures import pairs_folder
+from oracles import by_loop
 from scipy.stats import binomtest
-from test_scores import by_loop
 
-from clapbench import cache, cells, compare, run
+from clapbench import compare
 from clapbench.benchmarks.pairs import PairsBenchmark
+from clapbench.results import cache, table
+from clapbench.running import evaluate
 from clapbench.schema import Cell, Embeddings
+from clapbench.study import paired
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def cell_of(tmp_path: Path, model: str) -> Path:
 
 
 def test_items_hold_what_the_scores_count(small, tmp_path: Path) -> None:
-    cell = run.evaluate(small())
+    cell = evaluate.evaluate(small())
     table = pd.read_csv(cell_of(tmp_path, "mini").with_name("items.csv"))
     columns = ["item", "caption_p", "caption_r", "clip_p", "clip_r", "s_pp", "s_pr", "s_rp", "s_rr"]
     columns += ["F", "G", "H", "margin_F", "margin_G"]
@@ -45,7 +48,7 @@ def test_items_hold_what_the_scores_count(small, tmp_path: Path) -> None:
 
 
 def test_attribute_items_name_their_attribute(small, tmp_path: Path) -> None:
-    run.evaluate(small("bench=synth_attribute"))
+    evaluate.evaluate(small("bench=synth_attribute"))
     table = pd.read_csv(tmp_path / "default" / "mini" / "synth_attribute" / "items.csv")
     assert table.groupby("attribute")["H"].count().eq(8).all()
 
@@ -87,9 +90,9 @@ def test_two_models_differ_by_their_single_items(
     small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for model in ("mini", "mini_negatives"):
-        run.evaluate(small(f"model={model}"))
+        evaluate.evaluate(small(f"model={model}"))
     a, b = (cell_of(tmp_path, model) for model in ("mini_negatives", "mini"))
-    found = compare.compare(a, b)
+    found = paired.compare(a, b)
     tables = [pd.read_csv(path.with_name("items.csv")) for path in (a, b)]
     only_a = int(((tables[0].H == 1) & (tables[1].H == 0)).sum())
     only_b = int(((tables[0].H == 0) & (tables[1].H == 1)).sum())
@@ -104,12 +107,12 @@ def test_two_models_differ_by_their_single_items(
 def test_other_items_or_another_protocol_are_refused(
     small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run.evaluate(small())
+    evaluate.evaluate(small())
     first = cell_of(tmp_path, "mini")
-    run.evaluate(small("bench.seed=7", "model.name=other"))
+    evaluate.evaluate(small("bench.seed=7", "model.name=other"))
     assert compare.main([str(first), str(cell_of(tmp_path, "other"))]) == 1
     assert "needed the same items" in capsys.readouterr().err
-    run.evaluate(small("bench.protocol=pool", "model.name=third"))
+    evaluate.evaluate(small("bench.protocol=pool", "model.name=third"))
     assert compare.main([str(first), str(cell_of(tmp_path, "third"))]) == 1
     assert "needed one protocol" in capsys.readouterr().err
     first.with_name("items.csv").unlink()
@@ -118,8 +121,8 @@ def test_other_items_or_another_protocol_are_refused(
 
 
 def test_the_table_of_cells_has_every_protocol_and_what_h_is_worth(small, tmp_path: Path) -> None:
-    cell = run.evaluate(small())
-    (row,) = cells.load(tmp_path / "default").to_dict(orient="records")
+    cell = evaluate.evaluate(small())
+    (row,) = table.load(tmp_path / "default").to_dict(orient="records")
     for protocol in ("official", "single", "pool"):
         assert row[f"{protocol}_H"] == cell.protocols[protocol]["H"]["value"]
     assert row["H_low"] < row["H"] <= row["H_high"]

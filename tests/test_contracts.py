@@ -15,16 +15,17 @@ from fixtures import FIXTURES, OUTSIDE, overrides
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from clapbench import certify, config
+from clapbench import config
 from clapbench.benchmarks.base import Benchmark
 from clapbench.benchmarks.compositional import Compositional
 from clapbench.encoders.base import Encoder, fingerprint
 from clapbench.encoders.outside import Outside
 from clapbench.probes.base import Probe
 from clapbench.probes.paired import bind
-from clapbench.regularizers.base import Clouds, Regularizer
-from clapbench.run import check
+from clapbench.running import certificate
+from clapbench.running.plan import check
 from clapbench.schema import Case, Embeddings
+from clapbench.training.regularizers.base import Clouds, Regularizer
 
 CAPTIONS = [
     "A bell ringing before rain falling",
@@ -83,8 +84,8 @@ class TestModel:
         """The same answer twice, in any order, in a batch of 1 and of all."""
         with torch.inference_mode():
             for embed, given in inputs(encoder):
-                batches = certify.batches(len(given))
-                drift = certify.drift([embed([given[row] for row in batch]) for batch in batches])
+                batches = certificate.batches(len(given))
+                drift = certificate.drift([embed([given[row] for row in batch]) for batch in batches])
                 assert drift["again"] == 0
                 assert max(drift.values()) < 1e-5
 

@@ -1,51 +1,41 @@
-"""Imports go down only, and never sideways: reads every import statement and holds the layers."""
+"""Imports go down only: reads every import statement and holds the order of the wings."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-# Modules and packages by layer, lowest first.
-LAYERS = [
-    {"schema", "console", "provenance", "certify", "files", "cards", "significance", "coefficients"},
-    {"downloads", "scores", "permutation", "resampling"},
-    {"audio", "mel", "checkpoints", "synth"},
-    {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
-    {"encoders.tokens", "encoders.htsat", "encoders.outside", "probes.neighbours", "probes.paired"},
-    {"benchmarks.compositional"},
-    {"encoders", "benchmarks", "probes", "regularizers", "losses", "correlate", "diagnosis", "draws"},
-    {"cache", "training_pairs", "data"},
-    {"module", "progress", "cells", "published"},
-    {"config", "tracking"},
-    {"loops", "matched"},
-    {"relations"},
-    {"summary"},
-    {"printed"},
-    {"figures"},
-    {"page"},
-    {"report", "run", "fit", "fetch", "compare"},
-    {"sweep"},
+PACKAGE = ROOT / "clapbench"
+# Folders and lone modules of the package, the highest first; a line imports only from lines below it.
+WINGS = [
+    "hooks",
+    "training",
+    "running report compare",
+    "encoders benchmarks study fetch __init__",
+    "sources config probes results scoring",
+    "sound files console schema statistics",
 ]
-KNOWS = {  # library -> the only modules that may import it
-    "wandb": {"tracking"},
-    "hydra": {"config", "loops", "run", "fit", "fetch", "sweep"},
-    "pytorch_lightning": {"module", "progress", "loops", "fit", "tracking"},
+LEVEL = {wing: -number for number, line in enumerate(WINGS) for wing in line.split()}
+KNOWS = {  # library -> the only places that may import it
+    "wandb": ["running.loggers"],
+    "hydra": ["hooks", "config", "running", "training", "fetch"],
+    "pytorch_lightning": ["running", "training"],
+    "matplotlib": ["report"],
+    "soundfile": ["sound", "benchmarks.synthetic"],
 }
-SYNTH = ["dsp", "voices", "events", "captions", "scenes"]  # lowest first
 
 
-def modules() -> dict[str, Path]:
-    package = ROOT / "clapbench"
-    paths = {
-        path.relative_to(package).with_suffix("").as_posix().replace("/", "."): path
-        for path in package.rglob("*.py")
-    }
-    return {name: path for name, path in paths.items() if not name.endswith("__init__")}
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+
+
+MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported(path: Path) -> set[str]:
@@ -59,46 +49,51 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def layer(module: str) -> int:
-    for name in (module, module.partition(".")[0]):
-        for number, members in enumerate(LAYERS):
-            if name in members:
-                return number
-    raise AssertionError(
-        f"clapbench/{module}.py stands in no layer: add it to LAYERS in tests/test_imports.py."
-    )
+def own_imports(module: str) -> set[str]:
+    names = {name.removeprefix("clapbench.") for name in imported(MODULES[module]) if name != "clapbench"}
+    return names & MODULES.keys()
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
+def wing_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_go_down_only(module: str) -> None:
-    own = modules()
-    for target in imported(own[module]):
-        name = target.removeprefix("clapbench.")
-        if not target.startswith("clapbench.") or name not in own:
-            continue
-        if module.startswith("synth.") and name.startswith("synth."):
-            below = SYNTH.index(name.removeprefix("synth.")) < SYNTH.index(module.removeprefix("synth."))
-            assert below, f"{module} imports {name}, which is not below it"
-        else:
-            assert layer(name) < layer(module), (
-                f"{module} (layer {layer(module)}) imports {name} (layer {layer(name)})"
-            )
+    assert wing_of(module) in LEVEL, f"clapbench/{module} stands in no line of WINGS: give it one"
+    for other in own_imports(module):
+        if wing_of(other) != wing_of(module):
+            assert LEVEL[wing_of(other)] < LEVEL[wing_of(module)], f"{module} imports {other}, not below it"
+
+
+def test_no_circle_within_a_wing() -> None:
+    def visit(module: str, above: tuple[str, ...]) -> Iterator[str]:
+        if module in above:
+            yield " -> ".join([*above, module])
+        elif module not in seen:
+            for other in own_imports(module):
+                yield from visit(other, (*above, module))
+            seen.add(module)
+
+    seen: set[str] = set()
+    assert [circle for module in sorted(MODULES) for circle in visit(module, ())] == []
 
 
 @pytest.mark.parametrize("library", sorted(KNOWS))
 def test_only_these_modules_know_the_library(library: str) -> None:
-    users = {
+    users = [
         name
-        for name, path in modules().items()
-        if any(t.partition(".")[0] == library for t in imported(path))
-    }
-    assert users <= KNOWS[library]
+        for name, path in MODULES.items()
+        if any(target.partition(".")[0] == library for target in imported(path))
+    ]
+    allowed = KNOWS[library]
+    assert [name for name in users if not any(f"{name}.".startswith(f"{place}.") for place in allowed)] == []
 
 
 def test_what_is_done_is_told_without_importing_lightning() -> None:
     """Lightning and torchmetrics take seconds to import; checks, finished cells and reports do without them."""
     code = (
-        "import sys, clapbench.run, clapbench.sweep, clapbench.report, clapbench.encoders.mini;"
+        "import sys, clapbench.running.evaluate, clapbench.hooks, clapbench.report, clapbench.encoders.mini;"
         "print([name for name in ('pytorch_lightning', 'torchmetrics', 'wandb') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -53,7 +53,7 @@ class Benchmark(ABC):
         return None
 
     def downloads(self) -> tuple[str, ...]:
-        """The sources (see `clapbench.downloads`) of what this benchmark needs and does not make itself."""
+        """The sources (see `clapbench.sources.downloads`) of what this benchmark needs and does not make itself."""
         return ()
 
     def cases(self) -> list[Case]:

@@ -21,11 +21,13 @@ from unicodedata import normalize
 
 from filelock import FileLock
 
-from clapbench import downloads
 from clapbench.benchmarks.base import column_names, read_table
 from clapbench.benchmarks.compositional import CAPTIONS, FILES, Compositional, pair_case, read_pairs
-from clapbench.files import sha256_of, unpack, what_it_is
+from clapbench.files import sha256_of
 from clapbench.schema import Case
+from clapbench.sources import downloads
+from clapbench.sources.archives import unpack, what_it_is
+from clapbench.sources.source import NotHereError, Source, cache_folder, current
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +98,9 @@ class Compa(Compositional):
         """The archive of ``source`` where it is here already; None where it may be fetched."""
         (source,) = self.downloads()
         archive = downloads.find_local(source)
-        if archive is None and not downloads.current().allowed:
-            origin = downloads.Source.parse(source).origin
-            raise downloads.NotHereError(
+        if archive is None and not current().allowed:
+            origin = Source.parse(source).origin
+            raise NotHereError(
                 f"bench {self.name!r}: {file_of(source)} is not on this machine, and download=false. It comes from "
                 f"{origin}: set download=true, fetch it ahead with `python -m clapbench.fetch bench={self.name}`, or "
                 f"set bench.root=DIR to its unpacked folder, or checkpoint_dir=DIR to the archive's.",
@@ -185,12 +187,12 @@ class Compa(Compositional):
 
 
 def file_of(source: str) -> str:
-    return downloads.Source.parse(source).file
+    return Source.parse(source).file
 
 
 def unpacked(archive: Path) -> Path:
     """Where the cache holds this archive's content, once it is unpacked."""
-    return downloads.cache_folder() / sha256_of(archive)[:8] / archive.stem
+    return cache_folder() / sha256_of(archive)[:8] / archive.stem
 
 
 def walk(root: Path) -> Iterator[Path]:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from clapbench import scores
 from clapbench.benchmarks.base import Benchmark, clip_id, read_table
 from clapbench.schema import Case, Embeddings, Judgement
+from clapbench.scoring import pairs
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,10 @@ NONE = ("", "-")  # what stands where an item has no third pair
 class Compositional(Benchmark):
     """A benchmark of items, judged under every protocol; ``protocol`` chooses which fills a cell's scores."""
 
-    protocols = scores.PROTOCOLS
+    protocols = pairs.PROTOCOLS
 
     def judge(self, embeddings: Embeddings) -> Judgement:
-        return scores.judge(embeddings, self.cases(), protocol=self.protocol)
+        return pairs.judge(embeddings, self.cases(), protocol=self.protocol)
 
     def where(self, clip_id: str) -> str:
         """With the first row of the CSV that names the clip."""

@@ -19,8 +19,8 @@ import soundfile
 
 from clapbench.benchmarks.compositional import CAPTIONS, FILES, Compositional, read_pairs
 from clapbench.schema import Case
-from clapbench.synth.events import ATTRIBUTES, SAMPLE_RATE
-from clapbench.synth.scenes import Scene, attribute_item, mix, order_item
+from clapbench.sound.synth.events import ATTRIBUTES, SAMPLE_RATE
+from clapbench.sound.synth.scenes import Scene, attribute_item, mix, order_item
 
 RECIPE = 1  # raise it when the same (kind, seed, item) gives other sounds or captions
 

@@ -17,8 +17,9 @@ from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from clapbench import checkpoints
-from clapbench.mel import MelPower
+from clapbench.files import stable_name
+from clapbench.sound.mel import MelPower
+from clapbench.sources import checkpoints, tokenizers
 
 # Arguments that only name a model or a place; what lies there counts by its content.
 PLACES = {"name", "source", "checkpoint", "sha256", "text_source", "text_checkpoint", "tokenizer"}
@@ -115,7 +116,7 @@ def fingerprint(encoder: type[Encoder], arguments: Mapping[str, Any]) -> dict[st
     """
     model = arguments["name"]
     record: dict[str, Any] = {
-        "class": f"{encoder.__module__}.{encoder.__qualname__}",
+        "class": stable_name(f"{encoder.__module__}.{encoder.__qualname__}"),
         "recipe": encoder.recipe,
         "arguments": {key: arguments[key] for key in sorted(arguments.keys() - PLACES)},
     }
@@ -131,7 +132,7 @@ def fingerprint(encoder: type[Encoder], arguments: Mapping[str, Any]) -> dict[st
                 )
                 record[what] = {"file": path.name, "sha256": sha256}
     if (tokenizer := arguments.get("tokenizer")) is not None:
-        record["tokenizer"] = checkpoints.find_tokenizer(tokenizer, model=model)[1]
+        record["tokenizer"] = tokenizers.find_tokenizer(tokenizer, model=model)[1]
     return record
 
 

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from transformers import RobertaConfig, RobertaModel
 from transformers.initialization import no_init_weights
 
-from clapbench import checkpoints
 from clapbench.encoders import htsat
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
-from clapbench.mel import MelPower
+from clapbench.sound.mel import MelPower
+from clapbench.sources import checkpoints
 
 LONGEST = 10.0  # seconds that the model hears
 TOKENS = 77  # of a caption, <s> and </s> included

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 from transformers.initialization import no_init_weights
 
-from clapbench import checkpoints
 from clapbench.encoders.base import Encoder, silence_after
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer
-from clapbench.mel import MelPower
+from clapbench.sound.mel import MelPower
+from clapbench.sources import checkpoints
 
 WIDTH, HEADS, DEPTH = 768, 12, 12
 MELS, PATCH = 80, 16

@@ -29,11 +29,11 @@ from transformers import BertConfig, BertModel
 from transformers.initialization import no_init_weights
 from transformers.models.clap.modeling_clap import ClapAudioEncoder
 
-from clapbench import checkpoints
 from clapbench.encoders import htsat
 from clapbench.encoders.base import silence_after
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
-from clapbench.mel import MelPower
+from clapbench.sound.mel import MelPower
+from clapbench.sources import checkpoints
 
 LONGEST = 10.0  # seconds that the model hears
 TOKENS = 30  # of a caption, [CLS] and [SEP] included

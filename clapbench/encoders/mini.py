@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from clapbench import checkpoints
 from clapbench.encoders.base import Encoder, silence_after
-from clapbench.mel import MelPower
-from clapbench.synth.captions import vocabulary, words
+from clapbench.sound.mel import MelPower
+from clapbench.sound.synth.captions import vocabulary, words
+from clapbench.sources import checkpoints
 
 WIDTH, HEADS, KNOTS, STRIDE = 128, 4, 32, 8
 REACH = 1.7  # r of the last token; a uniform r over [-1.7, 1.7] has a standard deviation near 1

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from clapbench.files import stable_name
 from clapbench.schema import Embeddings
 
 NOUN = {"audio": "clip", "text": "caption"}  # what a row of each side belongs to
@@ -46,7 +47,7 @@ class Outside(ABC):
         ``arguments`` are those of the constructor. An adapter's ``checkpoint`` (file, sha256) is told in the cell.
         """
         return {
-            "class": f"{cls.__module__}.{cls.__qualname__}",
+            "class": stable_name(f"{cls.__module__}.{cls.__qualname__}"),
             "recipe": cls.recipe,
             "arguments": {key: arguments[key] for key in sorted(arguments.keys() - cls.places)},
         }

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from clapbench import checkpoints
 from clapbench.encoders.base import Encoder
+from clapbench.sources import tokenizers
 
 
 class Tokenizer:
@@ -27,7 +27,7 @@ class Tokenizer:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer  # a slow import
 
-        folder, _ = checkpoints.find_tokenizer(self.name, model=self.model)
+        folder, _ = tokenizers.find_tokenizer(self.name, model=self.model)
         try:
             return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         except (OSError, ValueError, KeyError) as error:

@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from clapbench.probes.base import StreamedProbe, checked, moments
+from clapbench.probes.base import StreamedProbe, checked
+from clapbench.probes.moments import moments
 
 
 class ModalityGap(NamedTuple):

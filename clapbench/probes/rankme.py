@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, StreamedProbe, checked, shared_singular_values, singular_values
+from clapbench.probes.base import SideProbe, StreamedProbe, checked
+from clapbench.probes.moments import shared_singular_values, singular_values
 
 
 def effective_rank(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:

@@ -14,15 +14,8 @@ from typing import Any
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from clapbench.probes.base import (
-    Moments,
-    SideProbe,
-    StreamedProbe,
-    checked,
-    moments,
-    shared_singular_values,
-    singular_values,
-)
+from clapbench.probes.base import SideProbe, StreamedProbe, checked
+from clapbench.probes.moments import Moments, moments, shared_singular_values, singular_values
 
 SMALL = 1e-5  # a share below is rounding of the largest energies, as far as a Gram matrix knows
 

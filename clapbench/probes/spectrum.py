@@ -27,7 +27,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from clapbench.probes.base import Moments, SideProbe, StreamedProbe, checked, gram, moments, singular_values
+from clapbench.probes.base import SideProbe, StreamedProbe, checked
+from clapbench.probes.moments import Moments, gram, moments, singular_values
 
 WEIGHTS = ("equal", "1/i")
 

@@ -1,0 +1,122 @@
+"""From rows to probes, by the Trainer's test loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from torch import nn
+from torchmetrics import MetricCollection
+
+from clapbench import config
+from clapbench.probes.base import Probe
+from clapbench.probes.paired import bind
+from clapbench.probes.two_nn import count_duplicates
+from clapbench.running.batches import RowBatch, row_loader
+from clapbench.running.trainer import make_trainer, quiet_lightning
+from clapbench.schema import Case, Embeddings, Judgement
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A value per probe, None where it is undefined on this cloud, and the reasons in words."""
+
+    values: dict[str, float | None]
+    undefined: dict[str, str]
+
+
+class Probing(nn.Module):
+    """Every wanted probe over the rows that it is given."""
+
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
+        super().__init__()
+        self.names = tuple(probes)  # in the order they were asked for, which a MetricCollection forgets
+        # Probes of different sides can hold equal states on a first batch; groups would then merge them.
+        self.probes = MetricCollection(dict(probes), compute_groups=False)
+
+    def update(self, batch: RowBatch) -> None:
+        self.probes.update(
+            audio=batch.audio,
+            text=batch.text,
+            audio_index=batch.audio_index,
+            text_index=batch.text_index,
+        )
+
+    def compute(self) -> Probed:
+        """A probe that refuses this cloud is None, its reason kept; then everything starts anew."""
+        values: dict[str, float | None] = {}
+        undefined: dict[str, str] = {}
+        for name in self.names:
+            try:
+                values[name] = float(self.probes[name].compute())
+            except ValueError as reason:
+                values[name], undefined[name] = None, str(reason)
+        self.probes.reset()
+        return Probed(values=values, undefined=undefined)
+
+
+def finite_only(numbers: Mapping[str, float | None], *, prefix: str = "") -> dict[str, float]:
+    """The numbers that there are, as loggers take them."""
+    return {
+        f"{prefix}{name}": float(value)
+        for name, value in numbers.items()
+        if value is not None and math.isfinite(value)
+    }
+
+
+class Score(pl.LightningModule):
+    """``trainer.test``: probes rows, and logs every number, a judgement's scores among them, under its name."""
+
+    probed: Probed
+
+    def __init__(self, *, probes: Mapping[str, Probe], judgement: Judgement) -> None:
+        super().__init__()
+        self.probing = Probing(probes)
+        self.judgement = judgement
+
+    def test_step(self, batch: RowBatch, batch_idx: int) -> None:
+        self.probing.update(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.probed = self.probing.compute()
+        self.log_dict(finite_only({**self.judgement.numbers, **self.probed.values}))
+
+
+def build_probes(cfg: DictConfig) -> dict[str, Probe]:
+    """A Metric per wanted probe, by name."""
+    nodes = config.probe_configs(cfg.probes)
+    for name, node in nodes.items():
+        config.check_arguments(node, who=f"probe.{name}")
+    return {name: config.build(node) for name, node in nodes.items()}
+
+
+def probe(
+    cfg: DictConfig,
+    *,
+    probes: Mapping[str, Probe],
+    embeddings: Embeddings,
+    judgement: Judgement,
+    cases: Sequence[Case],
+    logger: Any,
+) -> Probed:
+    """Probes of embeddings by the Trainer's test loop on its device; ``judgement`` is logged with them."""
+    quiet_lightning()
+    bind(probes.values(), cases=cases, embeddings=embeddings)
+    module = Score(probes=probes, judgement=judgement)
+    make_trainer(cfg, logger=logger).test(module, row_loader(embeddings), verbose=False)
+    return module.probed
+
+
+def repeated(embeddings: Embeddings) -> dict[str, int]:
+    """How many rows of each side repeat another exactly: intrinsic dimensions leave them out."""
+    sides = {"audio": embeddings.audio, "text": embeddings.text}
+    return {
+        f"repeated_{side}": count_duplicates(torch.from_numpy(rows))
+        for side, rows in sides.items()
+        if len(rows)
+    }

@@ -1,0 +1,117 @@
+"""Progress: encoding in clips per second, training in steps with what validation last said."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from clapbench.console import console
+from clapbench.running.batches import ClipBatch
+
+
+class Rate(ProgressColumn):
+    """Finished items per second, in the task's unit."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0.0:.0f} {task.fields['unit']}/s")
+
+
+class Bar(pl.Callback):
+    """A bar that only a terminal shows, gone when its Trainer is done or raises."""
+
+    def __init__(self, last: ProgressColumn) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            last,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self.bar.stop()
+
+
+class EncodingProgress(Bar):
+    """Counts clips and captions while a Trainer predicts; ``clips_per_s`` holds the rate afterwards."""
+
+    def __init__(self, *, label: str, n_clips: int, n_captions: int) -> None:
+        super().__init__(Rate())
+        self.tasks = {
+            unit: self.bar.add_task(f"{label}: {unit}", total=total, unit=unit)
+            for unit, total in (("clips", n_clips), ("captions", n_captions))
+        }
+        self.clips_per_s = 0.0
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.start = time.perf_counter()
+        self.bar.start()
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        unit = "clips" if isinstance(batch, ClipBatch) else "captions"
+        self.bar.advance(self.tasks[unit], len(batch.index))
+        if unit == "clips":
+            self.clips_per_s = self.bar.tasks[self.tasks[unit]].completed / (time.perf_counter() - self.start)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.bar.stop()
+
+
+class TrainingProgress(Bar):
+    """A bar of steps on a terminal, and a line per validation: loss, rate, and each benchmark's F, G, H."""
+
+    def __init__(self) -> None:
+        super().__init__(TimeRemainingColumn())
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.start, self.clips = time.perf_counter(), 0
+        self.task = self.bar.add_task("training", total=trainer.max_steps)
+        self.bar.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.clips += len(batch.captions)
+        self.bar.update(self.task, completed=trainer.global_step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        numbers = trainer.callback_metrics
+        seconds = time.perf_counter() - self.start
+        benches = sorted({name.partition("/")[0] for name in numbers if name.endswith("/H")})
+        scores = "  ".join(
+            f"{bench} F {numbers[f'{bench}/F']:.3f} G {numbers[f'{bench}/G']:.3f} H {numbers[f'{bench}/H']:.3f}"
+            for bench in benches
+        )
+        console.print(
+            f"step {trainer.global_step}  loss {numbers['train/loss']:.3f}  {scores}  "
+            f"[dim]{self.clips / seconds:.0f} clips/s, {seconds:.0f} s[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.bar.stop()

@@ -1,0 +1,38 @@
+"""What is printed of a cell."""
+
+from __future__ import annotations
+
+from clapbench.console import console
+from clapbench.schema import Cell
+
+
+def say(cell: Cell, *, label: str, done: str) -> None:
+    """One line per cell, and what a reader of its scores has to know."""
+    scores = "  ".join(f"{name} {value:.3f}" for name, value in cell.headline.items())
+    lines = [f"[bold]{label}[/]  n {cell.n_items}  {scores}  [dim]{done}[/]"]
+    if h := cell.score("H"):
+        low, high = h["ci95"]
+        lines.append(
+            f"  [dim]H: 95 % {low:.3f} to {high:.3f}, chance {h['chance']:.3f} (p {h['p_chance']:.2g}), "
+            f"label swap p {h['p_swap']:.2g}[/]"
+        )
+    if cell.dropped_items:
+        lines.append(f"  [yellow]{cell.dropped_items} items left out: their clips are missing[/]")
+    if cell.ties:
+        lines.append(f"  [yellow]{cell.ties} comparisons are exact ties, each counted as a miss[/]")
+    for side, what in (("audio", "clips"), ("text", "captions")):
+        if same := cell.extra.get(f"repeated_{side}"):
+            lines.append(
+                f"  [yellow]{same} {what} have the embedding of another; intrinsic dimensions leave them out[/]"
+            )
+    if unknown := cell.extra.get("unknown_words"):
+        lines.append(f"  [yellow]{unknown:.0%} of the captions' words are unknown to this model[/]")
+    if cut := cell.extra.get("truncated_captions"):
+        lines.append(f"  [yellow]{cut} captions are longer than this model reads, and were truncated[/]")
+    if cell.embeddings.get("n_text") == 0:
+        lines.append("  [yellow]audio only: nothing is retrieved, probes of the audio side stand[/]")
+    if certificate := cell.extra.get("certify"):
+        told = certificate.get("note") or f"largest drift {certificate['drift']:.1e} (L2)"
+        lines.append(f"  [dim]certificate: {told}[/]")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,278 @@
+r"""Compositional retrieval scores F, G and H: does a model bind words to the right sound?
+
+An item is a pair p and its reversed partner r, two clips and their captions. $s_{tc}$ is the cosine of caption t and
+clip c. Four protocols judge the same similarities; H always asks for F and G:
+
+- ``official``: F, each clip picks its caption, $s_{pp} > s_{rp}$ and $s_{rr} > s_{pr}$; G, each caption picks its clip,
+  $s_{pp} > s_{pr}$ and $s_{rr} > s_{rp}$.
+- ``single``: F, $s_{pp} > s_{pr}$; G, $s_{pp} > s_{rp}$.
+- ``pool``: F, $s_{pp}$ exceeds caption p with every other clip of the benchmark; G, clip p with every other caption.
+  Clips that match p in another item are left out, captions likewise.
+- ``triplet``, of items with a third pair: F, each of the 3 clips picks its caption among 3; G, each caption its clip.
+
+F and G change direction between ``official`` and the next two, so tables name the direction. ``>`` is strict: a tie
+is a miss. Scores are shares of items, 0 to 1.
+
+Sources: ``official`` and ``triplet`` the evaluation of Ghosh et al. 2024 (CompA), after Thrush et al. 2022 (Winoground,
+eq. 1 to 3); ``single`` the formulas of Bahuguna 2026; ``pool`` ordinary retrieval at rank 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from itertools import permutations
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float64, Int
+from torch import Tensor
+
+from clapbench.schema import Case, Embeddings, Judgement
+from clapbench.scoring.similarity import NEAR_TIE, similarities
+from clapbench.statistics.proportions import binomial_p, sign_p, wilson
+
+NAMES = ("F", "G", "H")
+CLIP_PICKS, CAPTION_PICKS = "clip->caption", "caption->clip"
+DIRECTIONS = {
+    "official": {"F": CLIP_PICKS, "G": CAPTION_PICKS, "H": "both"},
+    "single": {"F": CAPTION_PICKS, "G": CLIP_PICKS, "H": "both"},
+    "pool": {"F": CAPTION_PICKS, "G": CLIP_PICKS, "H": "both"},
+    "triplet": {"F": CLIP_PICKS, "G": CAPTION_PICKS, "H": "both"},
+}
+
+
+class Items(NamedTuple):
+    """Similarities of a benchmark's items, each block [clip, caption]; what every protocol needs, and no more.
+
+    ``rival_clip`` is the highest similarity of caption p to a clip outside the item that does not match it, -inf where
+    there is none, and ``n_rival_clips`` how many there are; ``rival_caption`` likewise for clip p and for clip r.
+    """
+
+    pair: Float64[Tensor, "n 2 2"]
+    rival_clip: Float64[Tensor, " n"]
+    n_rival_clips: Int[Tensor, " n"]
+    rival_caption: Float64[Tensor, "n 2"]
+    n_rival_captions: Int[Tensor, "n 2"]
+    triplet: Float64[Tensor, "m 3 3"]
+
+    @property
+    def swapped(self) -> Items:
+        """The items with the two clips exchanged: what the same model gets if the labels are wrong."""
+        return self._replace(
+            pair=self.pair.flip(1),
+            rival_caption=self.rival_caption.flip(1),
+            n_rival_captions=self.n_rival_captions.flip(1),
+            triplet=self.triplet[:, [1, 0, 2]],
+        )
+
+
+def read_items(embeddings: Embeddings, cases: Sequence[Case]) -> Items:
+    """The similarities of ``cases``, of which each has a pair, its partner and perhaps a third pair, in this order."""
+    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
+    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
+    every = similarities(torch.from_numpy(embeddings.audio), torch.from_numpy(embeddings.text))
+    clips = [[clip_row[clip] for clip in case.clips] for case in cases]
+    captions = [[caption_row[caption] for caption in case.captions] for case in cases]
+
+    matching = torch.zeros_like(every, dtype=torch.bool)
+    for case, rows, columns in zip(cases, clips, captions, strict=True):
+        matching[torch.tensor(rows)[:, None], torch.tensor(columns)] |= case.match_matrix
+
+    pair_clips = torch.tensor([rows[:2] for rows in clips])
+    pair_captions = torch.tensor([columns[:2] for columns in captions])
+    place = torch.arange(len(cases))
+
+    # Caption p against clips, then both clips of the item against captions; the item's own are no rivals here.
+    outside_clips = ~matching.T[pair_captions[:, 0]]
+    outside_clips[place[:, None], pair_clips] = False
+    to_clips = every.T[pair_captions[:, 0]].masked_fill(~outside_clips, -torch.inf)
+    outside_captions = ~matching[pair_clips]
+    outside_captions[place[:, None, None], torch.arange(2)[:, None], pair_captions[:, None]] = False
+    to_captions = every[pair_clips].masked_fill(~outside_captions, -torch.inf)
+
+    triplets = [row for row, case in enumerate(cases) if len(case.clips) == 3]
+    blocks = [every[torch.tensor(clips[row])[:, None], torch.tensor(captions[row])] for row in triplets]
+    return Items(
+        pair=every[pair_clips[:, :, None], pair_captions[:, None, :]],
+        rival_clip=to_clips.amax(dim=1),
+        n_rival_clips=outside_clips.sum(dim=1),
+        rival_caption=to_captions.amax(dim=2),
+        n_rival_captions=outside_captions.sum(dim=2),
+        triplet=torch.stack(blocks) if blocks else every.new_zeros(0, 3, 3),
+    )
+
+
+class Margins(NamedTuple):
+    """By how much each item wins F and G: its closest comparison, in cosine; positive is a hit, 0 a tie."""
+
+    F: Float64[Tensor, " n"]
+    G: Float64[Tensor, " n"]
+
+    @property
+    def H(self) -> Float64[Tensor, " n"]:
+        return torch.minimum(self.F, self.G)
+
+
+def official(items: Items) -> Margins:
+    """``F`` by clips, ``G`` by captions, over both pairs of each item."""
+    return _each_picks_its_own(items.pair)
+
+
+def single(items: Items) -> Margins:
+    """The pair p alone: ``F`` its caption among the two clips, ``G`` its clip among the two captions."""
+    s = items.pair
+    return Margins(F=s[:, 0, 0] - s[:, 1, 0], G=s[:, 0, 0] - s[:, 0, 1])
+
+
+def pool(items: Items) -> Margins:
+    """The pair p against every clip, and every caption, of the benchmark."""
+    s = items.pair
+    return Margins(
+        F=s[:, 0, 0] - torch.maximum(s[:, 1, 0], items.rival_clip),
+        G=s[:, 0, 0] - torch.maximum(s[:, 0, 1], items.rival_caption[:, 0]),
+    )
+
+
+def triplet(items: Items) -> Margins:
+    """``official`` among three, over the items that have a third pair."""
+    return _each_picks_its_own(items.triplet)
+
+
+def _each_picks_its_own(s: Float64[Tensor, "n k k"]) -> Margins:
+    own = s.diagonal(dim1=1, dim2=2)
+    others = s.masked_fill(torch.eye(s.shape[1], dtype=torch.bool), -torch.inf)
+    return Margins(F=(own - others.amax(dim=2)).amin(dim=1), G=(own - others.amax(dim=1)).amin(dim=1))
+
+
+Rule = Callable[[Items], Margins]
+RULES: dict[str, Rule] = {"official": official, "single": single, "pool": pool, "triplet": triplet}
+PROTOCOLS = tuple(RULES)
+
+
+def chance(protocol: str, items: Items) -> dict[str, float]:
+    """What ``protocol`` gives items like these when their similarities are independent and continuous.
+
+    From the rule itself: every order of the similarities is as likely. A model that cannot tell captions apart is not
+    such a model: the same caption wins for both clips, and its scores lie below.
+    """
+    if protocol != "pool":
+        return {name: float(share) for name, share in _chance_of_orders(protocol).items()}
+    # s_pp is the highest of itself and its rivals: 1 / (how many there are). The item's partner is one of them.
+    clips, captions = items.n_rival_clips.double() + 2, items.n_rival_captions[:, 0].double() + 2
+    shares = {"F": 1 / clips, "G": 1 / captions, "H": 1 / (clips + captions - 1)}
+    return {name: float(share.mean()) for name, share in shares.items()}
+
+
+@lru_cache
+def _chance_of_orders(protocol: str) -> dict[str, Fraction]:
+    """Exact, over every order of the similarities of one item: 4! of two pairs, 9! of three."""
+    size = 3 if protocol == "triplet" else 2
+    orders = torch.tensor(list(permutations(range(size * size))), dtype=torch.float64).view(-1, size, size)
+    n = len(orders)
+    none = torch.full((n, 2), -torch.inf, dtype=torch.float64)
+    items = Items(
+        pair=orders[:, :2, :2],
+        rival_clip=none[:, 0],
+        n_rival_clips=torch.zeros(n, dtype=torch.long),
+        rival_caption=none,
+        n_rival_captions=torch.zeros(n, 2, dtype=torch.long),
+        triplet=orders if size == 3 else orders.new_zeros(0, 3, 3),
+    )
+    margins = RULES[protocol](items)
+    return {name: Fraction(int((getattr(margins, name) > 0).sum()), n) for name in NAMES}
+
+
+def ties(items: Items) -> tuple[int, int]:
+    """Exact equalities among the four comparisons of ``official`` in each item, and margins within 1e-6."""
+    s = items.pair
+    margins = torch.cat([(s[:, :, 0] - s[:, :, 1]).flatten(), (s[:, 0] - s[:, 1]).flatten()])
+    return int((margins == 0).sum()), int((margins.abs() <= NEAR_TIE).sum())
+
+
+def judged(protocol: str, items: Items) -> dict[str, dict[str, Any]] | None:
+    """F, G and H under ``protocol`` with what they are worth; None where it has no items.
+
+    Each: value, direction, n, chance, Wilson interval, the exact binomial p against chance on both sides, and the exact
+    label-swap p: exchange the two clips of an item; among items where one labelling alone succeeds, the right one
+    does so as often as not if the model cannot tell the clips apart, whatever it is drawn to (see docs/scores.md).
+    """
+    margins, swapped = RULES[protocol](items), RULES[protocol](items.swapped)
+    n = len(margins.F)
+    if n == 0:
+        return None
+    level = chance(protocol, items)
+    found: dict[str, dict[str, Any]] = {}
+    for name in NAMES:
+        hit, hit_swapped = getattr(margins, name) > 0, getattr(swapped, name) > 0
+        hits = int(hit.sum())
+        found[name] = {
+            "value": hits / n,
+            "direction": DIRECTIONS[protocol][name],
+            "n": n,
+            "chance": level[name],
+            "ci95": list(wilson(hits, n)),
+            "p_chance": binomial_p(hits, n, chance=level[name]),
+            "p_swap": sign_p(int((hit & ~hit_swapped).sum()), int((~hit & hit_swapped).sum())),
+        }
+    return found
+
+
+def assignment(items: Items) -> dict[str, float]:
+    """How often the right labelling of an item beats the swapped one, and what hubs cost F and G of ``official``.
+
+    ``pair_assignment``: share of items with s_pp + s_rr > s_pr + s_rp, chance 1/2. With a and b the margins of F's two
+    comparisons, F asks a + b > |a - b|: the assignment against how much closer one caption is to both clips. So F's
+    share is that of assignment minus that of items lost to such a caption, and likewise for G and clips:
+
+    ``hub_captions`` = (assignment - F) / (1 - F), ``hub_clips`` = (assignment - G) / (1 - G): the shares of the missing
+    F and G that a caption, or a clip, closer to everything explains. NaN where nothing is missing.
+    """
+    s = items.pair
+    right = s[:, 0, 0] + s[:, 1, 1] > s[:, 0, 1] + s[:, 1, 0]
+    margins = official(items)
+    missing = {"hub_captions": ~(margins.F > 0), "hub_clips": ~(margins.G > 0)}
+    shares = {name: float((right & miss).sum() / miss.sum()) for name, miss in missing.items()}
+    return {"pair_assignment": float(right.double().mean()), **shares}
+
+
+def judge(embeddings: Embeddings, cases: Sequence[Case], *, protocol: str) -> Judgement:
+    """Items under every protocol; ``protocol`` fills the scores and the columns F, G, H of the items."""
+    items = read_items(embeddings, cases)
+    protocols = {name: judged(name, items) for name in RULES}
+    chosen = protocols[protocol]
+    exact, near = ties(items)
+    return Judgement(
+        scores={name: chosen[name]["value"] if chosen else None for name in NAMES},
+        protocols=protocols,
+        extra=assignment(items),
+        items=tuple(rows(items, cases, protocol=protocol)),
+        ties=exact,
+        near_ties=near,
+    )
+
+
+def rows(items: Items, cases: Sequence[Case], *, protocol: str) -> Iterator[dict[str, Any]]:
+    """The rows of items.csv: one per case, s_tc with t the caption and c the clip, then the case's own columns.
+
+    Margins are those of ``protocol``: by how much the closest comparison is won, in cosine. Empty for an item that the
+    protocol does not judge.
+    """
+    margins = iter(zip(*(side.tolist() for side in RULES[protocol](items)), strict=True))
+    pairs = ("p", "r", "third") if len(items.triplet) else ("p", "r")
+    for number, (case, s) in enumerate(zip(cases, items.pair.tolist(), strict=True)):
+        judges = protocol != "triplet" or len(case.clips) == 3
+        f, g = next(margins) if judges else (None, None)
+        yield {
+            "item": number,
+            **dict(zip([f"caption_{pair}" for pair in pairs], case.captions, strict=False)),
+            **dict(zip([f"clip_{pair}" for pair in pairs], case.clips, strict=False)),
+            **{"s_pp": s[0][0], "s_pr": s[1][0], "s_rp": s[0][1], "s_rr": s[1][1]},
+            "F": None if f is None else int(f > 0),
+            "G": None if g is None else int(g > 0),
+            "H": None if f is None or g is None else int(f > 0 and g > 0),
+            "margin_F": f,
+            "margin_G": g,
+            **case.about,
+        }

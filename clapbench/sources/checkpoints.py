@@ -1,0 +1,184 @@
+"""Checkpoint files: find them, verify their SHA-256, load them without running pickled code.
+
+A file is named by a path (``model.checkpoint``) or, when that is null, by the yaml's ``source``, a URI that `downloads`
+brings to this machine. Tokenizers are folders, named by a path or by their name on the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from clapbench.files import sha256_of
+from clapbench.sources import downloads
+from clapbench.sources.archives import what_it_is
+from clapbench.sources.source import Source
+
+# What only the files of one model hold: these keys (a pattern each), and none of those after "without".
+SIGNATURES = {
+    "mini": {"word_vectors.weight": True},
+    "laion": {r"audio_branch\.patch_embed\.mel_conv2d\.weight": True, r"audio_branch\.layers\.0\..*": True},
+    "laion_unfused": {
+        r"audio_branch\.patch_embed\.mel_conv2d\.weight": False,
+        r"audio_branch\.layers\.0\..*": True,
+    },
+    "mga": {"codebook": True},
+    "m2d": {r"backbone\.audio_proj\.sem_token": True},
+    "m2d_2024": {r"audio_proj\.0\.weight": True, "pos_embed": True},
+}
+
+
+def find(*, checkpoint: str | None, source: str | None, sha256: str | None, model: str) -> tuple[Path, str]:
+    """The checkpoint's path and the SHA-256 of its bytes.
+
+    Raises ``FileNotFoundError`` that says what to type when there is none, and ``ValueError`` with both
+    hashes when the file is not the one that ``sha256`` or the source promises. ``sha256=None`` promises nothing.
+    """
+    if checkpoint is not None:
+        path, promised = Path(checkpoint).expanduser(), sha256
+    elif source is not None:
+        path, promised = downloads.fetch(source, who=f"model {model!r}"), sha256
+        if source.startswith("package://"):  # what was downloaded has been held to its hash before
+            promised = sha256 or Source.parse(source).sha256
+    else:
+        raise FileNotFoundError(f"model {model!r}: needed a checkpoint, got none. Set model.checkpoint=PATH.")
+    if path.is_dir():  # as transformers saves a model
+        path = path / "model.safetensors"
+    if not path.is_file():
+        fetched = f", or model.checkpoint=null to fetch {source.partition('#')[0]}" if source else ""
+        raise FileNotFoundError(
+            f"model {model!r}: no checkpoint at {path}. Set model.checkpoint=PATH{fetched}, "
+            f"or run model=mini to try the pipeline with the weights that clapbench ships."
+        )
+    found = sha256_of(path)
+    if promised is not None and found != promised.lower():
+        raise ValueError(
+            f"model {model!r}: {path} has SHA-256 {found}, needed {promised}. "
+            f"Get the file again, or set model.checkpoint={path} model.sha256=null to use it as it is."
+        )
+    return path, found
+
+
+def read_safetensors(path: Path, *, model: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by key, and the file's metadata."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"model {model!r}: needed a safetensors file at {path}, got: {error}. "
+            f"Set model.checkpoint to a file that train.py wrote."
+        ) from error
+
+
+class NotTensors:
+    """Stands for every pickled object of a checkpoint that is not a tensor; takes anything, does nothing."""
+
+    def __init__(self, *arguments: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+def read_torch(path: Path, *, part: str, model: str) -> dict[str, Tensor]:
+    """The tensors under the key ``part`` of a ``torch.save`` file, mapped from disk, ``module.`` stripped.
+
+    No pickled code runs: torch's restricted unpickler, in which every class it does not know is `NotTensors`.
+    """
+    who = f"model {model!r}: {path}"
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{who} holds no weights of torch: it {what_it_is(path)} Get the file again, or set model.checkpoint=PATH."
+        )
+    with zipfile.ZipFile(path) as archive:
+        held = [name for name in archive.namelist() if not name.endswith("/")]
+    if not any(name.endswith("data.pkl") for name in held):
+        raise ValueError(
+            f"{who} is an archive of {', '.join(held[:3])}, not of torch. Unpack it, and set model.checkpoint=PATH to "
+            f"the file inside."
+        )
+    try:
+        unknown = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        inert = [(NotTensors, name) for name in unknown]
+        with torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a damaged pickle fails in any way it likes
+        # torch's own words come first and advise to run the pickle; why is what its unpickler says after them.
+        words = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
+        reason = words.splitlines()[0]
+        raise ValueError(
+            f"{who} cannot be read as a torch checkpoint: {reason} "
+            f"Get the file again, or set model.checkpoint=PATH."
+        ) from error
+    tensors = content.get(part) if isinstance(content, dict) else None
+    if not isinstance(tensors, dict):
+        keys = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(
+            f"{who} needs its tensors under {part!r}, and holds {keys}.{which_model(keys_of(content))} "
+            f"Set model.checkpoint=PATH to a released file of this model."
+        )
+    return {
+        str(key).removeprefix("module."): value for key, value in tensors.items() if isinstance(value, Tensor)
+    }
+
+
+def keys_of(content: Any) -> set[str]:
+    """Every tensor's key in a checkpoint, whatever it lies under."""
+    if not isinstance(content, dict):
+        return set()
+    inner = [value for value in content.values() if isinstance(value, dict)]
+    return {
+        str(key).removeprefix("module.") for part in (content, *inner) for key in part if isinstance(key, str)
+    }
+
+
+def which_model(keys: Iterable[str]) -> str:
+    """`` It looks like model=NAME.`` for the model whose files hold such keys; empty where none does."""
+    names = set(keys)
+    for model, signature in SIGNATURES.items():
+        if all(
+            wanted == any(re.fullmatch(pattern, key) for key in names)
+            for pattern, wanted in signature.items()
+        ):
+            return f" It looks like a file of model={model}."
+    return ""
+
+
+def load_into(
+    module: nn.Module,
+    tensors: dict[str, Tensor],
+    *,
+    path: Path,
+    model: str,
+    unused: Iterable[str] = (),
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+) -> None:
+    """Copies ``tensors`` into ``module``; an error names missing, unexpected and misshaped keys.
+
+    ``unused`` are patterns of keys that such files hold and the embeddings do not need; ``position_ids``, which
+    transformers before 4.31 saved, is always one. ``rename`` turns what is left into the module's own keys.
+    """
+    ignored = re.compile("|".join([r"(?:.*\.)?position_ids", *unused]))
+    kept = {key: value for key, value in tensors.items() if not ignored.fullmatch(key)}
+    given = rename(kept) if rename else kept
+    wanted = {key: value.shape for key, value in module.state_dict().items()}
+    problems = [f"missing {key}" for key in sorted(wanted.keys() - given.keys())]
+    problems += [f"unexpected {key}" for key in sorted(given.keys() - wanted.keys())]
+    problems += [
+        f"{key} has shape {tuple(given[key].shape)}, needed {tuple(shape)}"
+        for key, shape in wanted.items()
+        if key in given and given[key].shape != shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ValueError(
+            f"model {model!r}: {path} does not fit: {'; '.join(problems[:5])}{more}.{which_model(tensors)} "
+            f"Choose the model yaml that this checkpoint was trained with."
+        )
+    module.load_state_dict(given)  # copies into the module's own precision

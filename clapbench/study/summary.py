@@ -1,0 +1,199 @@
+"""What a sweep's cells say together: correlations of geometry with the scores at matched N, a diagnosis of each cell.
+
+Computed from the cells and what lies beside them on disk; `report` writes and prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from clapbench.results.sweep import Sweep
+from clapbench.results.table import frame
+from clapbench.schema import Cell, Size
+from clapbench.statistics.coefficients import FEW, few
+from clapbench.statistics.power import power_line
+from clapbench.study import correlations, matched
+from clapbench.study.diagnosis import Diagnosis, Evidence, Span, diagnose
+from clapbench.study.matched import Measured
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A sweep and what follows from it."""
+
+    sweep: Sweep
+    size: Size | None  # rows of each side at matched N
+    matched: tuple[Measured, ...]
+    curve: tuple[Measured, ...]
+    correlations: tuple[dict[str, Any], ...]  # rows of correlations.csv: with H, pooled over benchmarks
+    long: pd.DataFrame  # correlations_long.csv
+    diagnoses: tuple[Diagnosis, ...]
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables of a sweep's folder by name: a row per cell, per probe and so on."""
+        return {
+            "cells": frame(self.sweep.cells),
+            "correlations": pd.DataFrame(self.correlations, columns=correlations.COLUMNS),
+            "correlations_long": self.long,
+            "diagnosis": pd.DataFrame(self.diagnoses, columns=Diagnosis._fields),
+        }
+
+    @property
+    def probes(self) -> list[dict[str, Any]]:
+        """The correlations of probes, without the null predictors."""
+        return [row for row in self.correlations if row["kind"] == "probe"]
+
+    @property
+    def n(self) -> int:
+        """The most cells behind a probe's correlation."""
+        return max((row["n"] for row in self.probes), default=0)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What must not be missed above the correlations: few cells behind a probe, cells that are not alike."""
+        found = [few(min((row["n"] for row in self.probes if row["spearman"] is not None), default=FEW))]
+        if self.sweep.mixed:
+            found.append(
+                "CELLS DIFFER IN bench.protocol: correlations and diagnosis are of `official`, which every cell "
+                "holds; the table of cells shows each under its own."
+            )
+        for bench in dict.fromkeys(cell.bench for cell in self.sweep.scored):
+            items = sorted({cell.n_items or 0 for cell in self.sweep.scored if cell.bench == bench})
+            if len(items) > 1:
+                found.append(f"NOT ONE BENCHMARK: cells of {bench} have {', '.join(map(str, items))} items.")
+        return [sentence for sentence in found if sentence]
+
+    @property
+    def n_models(self) -> int:
+        return len({cell.model for cell in self.sweep.scored})
+
+    @property
+    def differs(self) -> bool:
+        """Whether cells differ in their number of rows, so that matched N is not simply all of them."""
+        return any((row.n_audio, row.n_text) != (row.n_audio_all, row.n_text_all) for row in self.matched)
+
+    def at_matched(self, cell: Cell, probe: str) -> Measured | None:
+        """The probe of a cell at matched N."""
+        wanted = (cell.model, cell.bench, probe)
+        return next((row for row in self.matched if (row.model, row.bench, row.probe) == wanted), None)
+
+    @property
+    def strongest(self) -> dict[str, Any] | None:
+        """The probe with the largest Spearman coefficient, whatever its sign, of those that do not read the labels."""
+        probes = [
+            row
+            for row in self.probes
+            if row["spearman"] is not None and row["probe"] not in correlations.READS_LABELS
+        ]
+        return max(probes, key=lambda row: abs(row["spearman"]), default=None)
+
+    @property
+    def power(self) -> str | None:
+        """How many cells the strongest correlation would take, in a sentence."""
+        found = self.strongest
+        if found is None:
+            return None
+        tests = sum(row["spearman"] is not None for row in self.probes)
+        return power_line(
+            found["probe"], found["spearman"], n=found["n"], coefficient="spearman", tests=tests
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What summary.json holds. It depends on the cells alone, so an unchanged sweep has an unchanged summary."""
+        sweep = self.sweep
+        size = self.size
+        return {
+            "schema": 1,
+            "sweep": sweep.folder.name,
+            "covers": sweep.covers,
+            "n_cells": len(sweep.cells) + len(sweep.absent),
+            "n_ok": len(sweep.finished),
+            "failed": [{"model": c.model, "bench": c.bench, "error": c.error} for c in sweep.failed],
+            "absent": [{"model": model, "bench": bench} for model, bench in sweep.absent],
+            "cells": [
+                {"model": c.model, "bench": c.bench, "n_items": c.n_items, **c.scores, **c.headline}
+                for c in sweep.finished
+            ],
+            "matched": {
+                "n_audio": size.audio if size else None,
+                "n_text": size.text if size else None,
+                "draws": sweep.matching.draws,
+                "seed": sweep.matching.seed,
+            },
+            "correlation_with": f"H ({sweep.protocol}), pooled over benchmarks",
+            "correlations": {
+                row["probe"]: {k: v for k, v in row.items() if k != "probe"} for row in self.correlations
+            },
+            "power": self.power,
+            "diagnosis": [one._asdict() for one in self.diagnoses],
+        }
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """The sweep in flat numbers, for a run's summary: each cell's H, each probe's coefficients."""
+        numbers = {f"H/{cell.model}/{cell.bench}": cell.scores["H"] for cell in self.sweep.finished}
+        for row in self.correlations:
+            numbers |= {f"{name}/{row['probe']}": row[name] for name in ("spearman", "pearson")}
+        return {name: value for name, value in numbers.items() if value is not None}
+
+
+def summarize(sweep: Sweep) -> Summary:
+    """Draws what is not known at matched N, correlates, diagnoses; writes matched.csv and curve.csv on the way."""
+    size = matched.matched_size(sweep)
+    at, curve = matched.at_matched(sweep), matched.curve(sweep)
+    probes = correlations.predictors(sweep.scored, at)
+    seed = sweep.matching.seed
+    entries = (
+        correlations.correlated(sweep.scored, probes, protocol=sweep.protocol, seed=seed)
+        if sweep.scored
+        else []
+    )
+    return Summary(
+        sweep=sweep,
+        size=size,
+        matched=tuple(at),
+        curve=tuple(curve),
+        correlations=tuple(correlations.wide(entries, probes)),
+        long=correlations.long(entries),
+        diagnoses=tuple(diagnose(evidence(sweep, curve, size=size))),
+    )
+
+
+def evidence(sweep: Sweep, curve: Sequence[Measured], *, size: Size | None) -> list[Evidence]:
+    """What each cell with H is diagnosed by: rank and angle of half of the rows at matched N."""
+    wanted = matched.part(size, 2) if size else None
+    halves = {(row.model, row.bench, row.probe): row for row in curve if (row.n_audio, row.n_text) == wanted}
+    found = []
+    for cell in sweep.scored:
+        h = cell.score("H", sweep.protocol)
+        if h:
+            rank, angle = (
+                halves.get((cell.model, cell.bench, name)) for name in ("rankme_text", "gap_angle_deg")
+            )
+            found.append(
+                Evidence(
+                    model=cell.model,
+                    bench=cell.bench,
+                    n_items=cell.n_items,
+                    h=Span(h["value"], *h["ci95"]),
+                    chance=h["chance"],
+                    rank=_span(rank),
+                    angle=_span(angle),
+                    n_text=wanted.text if wanted else None,
+                )
+            )
+    return found
+
+
+def _span(row: Measured | None) -> Span | None:
+    """The mean over draws, with the interval that the whole of the rows would have (see `diagnosis`)."""
+    if row is None or row.mean is None or row.low is None or row.high is None:
+        return None
+    scale = (row.n_text / (row.n_text_all - row.n_text)) ** 0.5
+    return Span(row.mean, row.mean - scale * (row.mean - row.low), row.mean + scale * (row.high - row.mean))

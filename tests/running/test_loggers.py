@@ -1,0 +1,207 @@
+"""Loggers that wait for nobody: offline without a key or an answer, CSV files that hold what was logged."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import wandb
+import yaml
+from omegaconf import OmegaConf
+
+from clapbench.running import loggers
+
+ROOT = Path(loggers.__file__).parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder in which nobody has logged in, and a wandb that reads its environment anew."""
+    wandb.teardown()
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    wandb.teardown()
+
+
+class Answer(BaseHTTPRequestHandler):
+    """A server that knows one sentence: the status code that stands in the path, else 404."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.strip("/") or 404))
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The address of something that speaks HTTP."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of something that accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An address that refuses connections."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return f"http://127.0.0.1:{closed.getsockname()[1]}"
+
+
+def login(home: Path) -> None:
+    (home / ".netrc").write_text(f"machine 127.0.0.1\n  login user\n  password {'0' * 40}\n")
+    (home / ".netrc").chmod(0o600)
+
+
+def test_without_a_key_wandb_is_offline_though_the_server_answers(
+    home: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", server)
+    assert loggers.wandb_mode(None) == "offline"
+
+
+def test_with_a_key_and_an_answer_wandb_is_online(
+    home: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login(home)
+    monkeypatch.setenv("WANDB_BASE_URL", server)
+    assert loggers.wandb_mode(None) == "online"
+
+
+def test_with_a_key_and_no_answer_wandb_is_offline(
+    home: Path, nobody: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", nobody)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert loggers.wandb_mode(None) == "offline"
+    assert f"{nobody} does not answer" in caplog.text
+
+
+def test_the_environment_decides_where_it_states_a_mode(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert loggers.wandb_mode(None) == "disabled"
+
+
+def test_a_key_in_netrc_is_found_for_its_host(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not loggers.key_in_netrc("127.0.0.1")
+    login(home)
+    assert loggers.key_in_netrc("127.0.0.1")
+    assert not loggers.key_in_netrc("api.wandb.ai")
+    monkeypatch.setenv("NETRC", str(home / "elsewhere"))
+    assert not loggers.key_in_netrc("127.0.0.1")
+
+
+def test_a_damaged_netrc_holds_no_key(home: Path) -> None:
+    (home / ".netrc").write_text("machine\n")
+    assert not loggers.key_in_netrc("127.0.0.1")
+
+
+@pytest.mark.parametrize(("path", "answers"), [("/200", True), ("/401", True), ("", True), ("/503", False)])
+def test_a_server_answers_unless_it_fails(server: str, path: str, answers: bool) -> None:
+    assert loggers.answers(server + path) == answers
+
+
+@pytest.mark.parametrize("patience", [0.2, 2.0])
+def test_a_server_that_refuses_does_not_answer_and_costs_no_time(nobody: str, patience: float) -> None:
+    start = time.perf_counter()
+    assert not loggers.answers(nobody, patience=patience)
+    assert time.perf_counter() - start < 3.0
+
+
+def test_a_server_that_keeps_silent_is_given_up(silent: str) -> None:
+    start = time.perf_counter()
+    assert not loggers.answers(silent, patience=0.3)
+    assert time.perf_counter() - start < 1.0
+
+
+@pytest.mark.parametrize("mode", ["online", None])
+def test_no_mode_waits_for_a_server_that_keeps_silent(
+    home: Path, silent: str, mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login(home)
+    monkeypatch.setenv("WANDB_BASE_URL", silent)
+    assert loggers.wandb_mode(mode) == "offline"
+
+
+def test_a_run_that_does_not_open_is_written_offline(
+    home: Path, server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server answers, but it is no wandb: everything it is asked is 404 or 501."""
+    monkeypatch.setenv("WANDB_BASE_URL", server)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    logger = loggers.wandb(
+        folder=home, group="g", run="r", run_id="abc", content={}, project="p", entity=None, mode=None
+    )
+    logger.log_metrics({"H": 0.5})
+    loggers.finish(logger, summary={})
+    assert "no run could be opened" in caplog.text
+    assert len(list(home.glob("wandb/offline-run-*abc-offline"))) == 1
+
+
+def test_offline_runs_leave_the_environment_to_the_next_one(home: Path) -> None:
+    for run in ("one", "two"):
+        logger = loggers.wandb(
+            folder=home / "sweep",
+            group="sweep",
+            run=run,
+            run_id=run,
+            content={"F": 1},
+            project="clapbench",
+            entity=None,
+            mode="offline",
+        )
+        logger.log_metrics({"F": 0.5})
+        loggers.finish(logger, summary={"n_items": 3})
+        assert "WANDB_MODE" not in os.environ
+    assert len(list((home / "sweep").glob("wandb/offline-run-*"))) == 2
+    assert f"wandb sync {home / 'sweep'}/wandb/offline-run-*" in str(loggers.sync_hint(home / "sweep"))
+
+
+def test_no_offline_run_needs_no_hint(tmp_path: Path) -> None:
+    assert loggers.sync_hint(tmp_path) is None
+
+
+def test_csv_writes_metrics_and_content(tmp_path: Path) -> None:
+    logger = loggers.csv(
+        folder=tmp_path, group="sweep", run="mini/order", run_id="1", content={"model": {"name": "mini"}}
+    )
+    logger.log_metrics({"F": 0.5, "rankme_text": 12.0}, step=0)
+    loggers.finish(logger, summary={"n_items": 3})
+    folder = tmp_path / "csv" / "mini-order"
+    (row,) = pd.read_csv(folder / "metrics.csv").to_dict(orient="records")
+    assert (row["F"], row["rankme_text"]) == (0.5, 12.0)
+    assert "mini" in json.dumps(yaml.safe_load((folder / "hparams.yaml").read_text()))
+
+
+def test_none_is_no_logger(tmp_path: Path) -> None:
+    assert loggers.none(folder=tmp_path, group="g", run="r", run_id="1", content={}) is None
+    loggers.finish(None, summary={"n_items": 3})
+
+
+@pytest.mark.parametrize(("name", "expected"), [("wandb", True), ("csv", False), ("none", False)])
+def test_a_logger_yaml_says_whether_it_is_wandb(name: str, expected: bool) -> None:
+    node = OmegaConf.load(ROOT / "conf" / "logger" / f"{name}.yaml")
+    assert loggers.logs_to_wandb(node) is expected  # type: ignore[arg-type]
