@@ -24,6 +24,7 @@ from filelock import FileLock
 from clapbench.benchmarks.base import column_names, read_table
 from clapbench.benchmarks.compositional import CAPTIONS, FILES, Compositional, pair_case, read_pairs
 from clapbench.files import sha256_of
+from clapbench.kinds import Count, File, Name, Place, Text
 from clapbench.schema import Case
 from clapbench.sources import downloads
 from clapbench.sources.archives import unpack, what_it_is
@@ -44,11 +45,11 @@ class Compa(Compositional):
     def __init__(
         self,
         *,
-        name: str,
-        items: int,
-        source: str | None = None,
-        root: str | Path | None = None,
-        csv: str | Path | None = None,
+        name: Name,
+        items: Count,
+        source: Text | None = None,
+        root: Place | None = None,
+        csv: File | None = None,
         protocol: str = "official",
         allow_missing: bool = False,
     ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from clapbench.benchmarks.base import Benchmark, clip_id, read_table
+from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.scoring.retrieval import items, retrieved
 from clapbench.scoring.similarity import NEAR_TIE, margins_of, similarities_of
@@ -38,9 +39,9 @@ class Retrieval(Benchmark):
     def __init__(
         self,
         *,
-        name: str,
-        csv: str | Path,
-        root: str | Path,
+        name: Name,
+        csv: File,
+        root: Folder,
         file: str | None = None,
         allow_missing: bool = False,
     ) -> None:

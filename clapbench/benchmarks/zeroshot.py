@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clapbench.benchmarks.base import Benchmark, clip_id, read_table
+from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.scoring.similarity import NEAR_TIE, margins_of, similarities_of
 from clapbench.scoring.zeroshot import SEVERAL, classified, items
@@ -49,9 +50,9 @@ class ZeroShot(Benchmark):
     def __init__(
         self,
         *,
-        name: str,
-        csv: str | Path,
-        root: str | Path,
+        name: Name,
+        csv: File,
+        root: Folder,
         template: str = "This is a sound of {label}.",
         labels: Sequence[str] | None = None,
         file: str | None = None,

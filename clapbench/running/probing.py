@@ -89,10 +89,7 @@ class Score(pl.LightningModule):
 
 def build_probes(cfg: DictConfig) -> dict[str, Probe]:
     """A Metric per wanted probe, by name."""
-    nodes = config.probe_configs(cfg.probes)
-    for name, node in nodes.items():
-        config.check_arguments(node, who=f"probe.{name}")
-    return {name: config.build(node) for name, node in nodes.items()}
+    return {name: config.build(node) for name, node in config.probe_configs(cfg.probes, cfg.probe).items()}
 
 
 def probe(
