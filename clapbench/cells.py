@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from clapbench import cache
+from clapbench import cache, sheets
 from clapbench.schema import Case, Cell, Embeddings, single_numbers
 
 ITEM = ("caption_p", "caption_r", "clip_p", "clip_r")  # columns of items.csv that name an item's rows
@@ -165,8 +164,7 @@ def cases(folder: Path, cell: Cell) -> list[Case]:
         raise FileNotFoundError(
             f"cell {cell.model} × {cell.bench}: its items are not at {path}. Run the cell again with force=true."
         )
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = sheets.read(path)
     lacking = [name for name in ITEM if rows and name not in rows[0]]
     if lacking:
         raise ValueError(

@@ -7,7 +7,6 @@ drawn, by a key over all that decides it, so nothing is drawn twice, nor lost wh
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from clapbench import cache, config
+from clapbench import cache, config, sheets
 from clapbench.cells import Matching, Sweep, cases, rows_of
 from clapbench.console import console
 from clapbench.schema import Cell, Size
@@ -213,7 +212,7 @@ def _key(one: Wanted, matching: Matching) -> str:
 
 def _write(path: Path, rows: Sequence[At]) -> None:
     table = pd.DataFrame(rows, columns=At._fields)
-    cache.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    cache.write_text(path, sheets.text_of(table))
 
 
 def _read(path: Path) -> dict[str, At]:
@@ -221,11 +220,8 @@ def _read(path: Path) -> dict[str, At]:
     if not path.is_file():
         return {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [
-                At(**{name: _parsed(name, row[name]) for name in At._fields}) for row in csv.DictReader(file)
-            ]
-    except (ValueError, KeyError, csv.Error) as error:
+        rows = [At(**{name: _parsed(name, row[name]) for name in At._fields}) for row in sheets.read(path)]
+    except (ValueError, KeyError) as error:
         log.warning("%s is not what a summary writes (%r). It is written anew.", path, error)
         return {}
     return {row.key: row for row in rows if row.key}

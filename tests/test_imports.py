@@ -12,8 +12,18 @@ from conftest import ROOT
 
 # Modules and packages by layer, lowest first.
 LAYERS = [
-    {"schema", "console", "provenance", "certify", "files", "cards", "significance", "coefficients"},
-    {"downloads", "scores", "permutation", "resampling"},
+    {
+        "schema",
+        "console",
+        "sheets",
+        "provenance",
+        "certify",
+        "files",
+        "cards",
+        "significance",
+        "coefficients",
+    },
+    {"downloads", "scores", "permutation", "resampling", "benchmarks.tables"},
     {"audio", "mel", "checkpoints", "synth"},
     {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
     {"encoders.tokens", "encoders.htsat", "encoders.outside", "probes.neighbours", "probes.paired"},
