@@ -94,9 +94,9 @@ def test_missing_files_say_how_many_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as refusal:
         bench.cases()
     assert str(refusal.value) == (
-        f"bench 'order': 2 of 4 clips are missing under {tmp_path} (first: a/2.wav). Set bench.root=PATH, "
-        f"bench.allow_missing=true to leave out their items, or run bench=synth_order to try the pipeline without a "
-        f"download."
+        f"bench 'order': 2 of 4 clips are missing under {tmp_path} (first: a/2.wav, a/3.wav). Set "
+        f"bench.root=PATH, bench.allow_missing=true to leave out their items, or run bench=synth_order to try the "
+        f"pipeline without a download."
     )
     with pytest.raises(FileNotFoundError, match="found no file"):
         PairsBenchmark(name="order", csv=tmp_path / "none.csv", root=tmp_path).cases()
