@@ -61,6 +61,7 @@ FORMATS = (
     *(Format(file, "label", (f"{{{file}}}",)) for file in ("file", "file_name", "filename", "audio")),
     Format("fname", "label", FSD50K, underscores=True, separators=",;", always=True),
 )
+Label = str | int | float | bool | None  # as yaml reads bench.labels
 SEVERAL = ";"  # between the labels of one clip, as we write them
 
 
@@ -80,7 +81,7 @@ class ZeroShot(Benchmark):
         csv: str | Path,
         root: str | Path,
         template: str = "This is a sound of {label}.",
-        labels: Sequence[str] | None = None,
+        labels: Sequence[Label] | None = None,
         file: str | None = None,
         allow_missing: bool = False,
     ) -> None:
@@ -163,8 +164,7 @@ class ZeroShot(Benchmark):
             return self.given
         return self.distinct([spaced(label) for label in self.given])
 
-    def distinct(self, labels: Sequence[str]) -> tuple[str, ...]:
-        # yaml turns true, false and null into values of its own
+    def distinct(self, labels: Sequence[Label]) -> tuple[str, ...]:
         names = (labels,) if isinstance(labels, str) else tuple(map(written, labels))
         if len(set(names)) < max(len(names), 2) or not all(name.strip() for name in names):
             raise ValueError(
@@ -241,7 +241,7 @@ def spaced(label: str) -> str:
     return label.replace("_", " ")
 
 
-def written(label: object) -> str:
+def written(label: Label) -> str:
     """A class of ``bench.labels`` as a CSV writes it.
 
     >>> [written(label) for label in ("dog", 7, True, None)]
