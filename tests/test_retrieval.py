@@ -127,6 +127,13 @@ def test_names_with_spaces_as_clotho_has_them(tmp_path: Path) -> None:
     assert again.clips()[0] == "lead.wav"
 
 
+def test_cells_of_a_pattern_are_tried_as_written_and_then_without_spaces(tmp_path: Path) -> None:
+    text = f"{AUDIOCAPS}\n1,xyz ,30,A dog\n2, q,7,Rain\n3,plain,7,Wind\n"
+    (tmp_path / " q.wav").touch()
+    given = bench(tmp_path, text, clips="xyz.wav plain.wav")
+    assert given.clips() == ("xyz.wav", " q.wav", "plain.wav")
+
+
 def test_two_columns_of_files_that_differ_are_a_doubt(tmp_path: Path) -> None:
     text = "file,file,caption\na.wav,a.wav,A dog\nb.wav,{},Rain\n"
     assert bench(tmp_path, text.format("b.wav"), clips="a.wav b.wav").n_items == 2

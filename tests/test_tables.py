@@ -72,7 +72,8 @@ def test_a_row_has_a_number_and_where_they_differ_a_line(tmp_path: Path) -> None
         (WELL.encode("utf-16"), "line 1 begins with the mark of UTF-16"),
         (WELL.encode("utf-16-le"), "line 1 holds NUL bytes as UTF-16 does"),
         (f"{HEADER}\na.wav,A\nb.wav,A\0B\n" + "c.wav,C\n" * 5, "line 3 holds a NUL byte. Take it out"),
-        (b"PK\x03\x04" + bytes(80), "an Excel workbook"),
+        (b"PK\x03\x04" + bytes(80), "line 1 begins as a zip archive or an Excel workbook does"),
+        (b"\x1f\x8b" + bytes(80), "line 1 begins as a gzip archive does"),
         ("", "it is empty"),
         ("\ufeff\r\n , \r\n", "it is empty"),
     ],
@@ -105,6 +106,7 @@ def test_a_separator_beside_a_comma_in_the_header_is_named_too(tmp_path: Path) -
         ("File,CAPTION", "perhaps File to file, CAPTION to caption"),
         ("file,captions", "perhaps captions to caption"),
         ("file,text", "Rename its columns."),
+        ("file:caption", "Rename its columns. It has one column: does another sign"),
     ],
 )
 def test_the_nearest_column_is_suggested(tmp_path: Path, header: str, perhaps: str) -> None:

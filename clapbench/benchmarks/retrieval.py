@@ -156,7 +156,7 @@ class Retrieval(Benchmark):
             used = AUDIOCAPS if column is None else (column,)
             refuse_twins(rows, used, who=f"bench {self.name!r}: {plain(self.csv)}")
         try:
-            named = {pattern: [pattern.format_map(row) for row in rows] for pattern in patterns}
+            named = {pattern: [self.files.named(pattern, row) for row in rows] for pattern in patterns}
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             raise ValueError(
                 f"bench {self.name!r}: bench.file needs a pattern of the columns of {plain(self.csv)}, "

@@ -26,6 +26,12 @@ log = logging.getLogger(__name__)
 LINE_END = re.compile(r"\r\n|\r|\n")
 FIELD = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*)?(?:,|\r\n|\r|\n|\Z)')  # and what ends it
 SEPARATORS = (";", "\t", "|", "^", "~", "；", "，")  # that stand for commas elsewhere
+OTHERS = {  # how files begin that are no text
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "a gzip archive",
+    b"PAR1": "a Parquet table",
+}
 SAVE = "Save it as UTF-8 (in a spreadsheet: CSV UTF-8)."
 SHOWN = 3  # missing clips that are named
 
@@ -100,8 +106,9 @@ def decoded(content: bytes, *, who: str) -> str:
 
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise refusal("begins with the mark of UTF-16")
-    if content.startswith(b"PK\x03\x04"):
-        raise refusal("begins as a zip archive does, or an Excel workbook")
+    what = next((what for head, what in OTHERS.items() if content.startswith(head)), None)
+    if what is not None:
+        raise refusal(f"begins as {what} does")
     nul = content.find(b"\0")
     if nul >= 0 and 3 * content[:1000].count(0) > len(content[:1000]):
         raise refusal("holds NUL bytes as UTF-16 does", before=content[:nul])
@@ -169,6 +176,8 @@ def lacks_columns(
     told = [f"{plain(name)} to {near}" for name, near in meant.items() if near and near not in names]
     joined = next((sign for sign in SEPARATORS if any(sign in name for name in names)), None)
     perhaps = f" The separator looks like {joined!r}: save it with commas." if joined else ""
+    if len(names) == 1 and not told:
+        perhaps = " It has one column: does another sign than a comma separate its cells?"
     return ValueError(
         f"{who} needs the columns {needed}; {lacks} {plain(', '.join(names))}. "
         f"Rename its columns{', perhaps ' if told else ''}{', '.join(told)}.{perhaps}"
@@ -260,6 +269,14 @@ class Clips:
     def has(self, path: str) -> bool:
         """Whether a name of a CSV has a file. A name too long for the file system, or of a folder, has none."""
         return any(file is not None and os.path.isfile(file) for _, file in self._candidates(path))
+
+    def named(self, pattern: str, row: Row) -> str:
+        """The name that ``pattern`` makes of a row's cells: as they are, or without spaces where only that is here."""
+        written = pattern.format_map(row)
+        if self.has(written):
+            return written
+        bare = pattern.format_map({column: cell.strip() for column, cell in row.items()})
+        return bare if bare != written and self.has(bare) else written
 
     def _candidates(self, path: str) -> Iterator[tuple[str, Path | None]]:
         for spelling in spellings(path):

@@ -190,7 +190,7 @@ class ZeroShot(Benchmark):
         """Each row's clip; where patterns compete, by that which most rows have a file for, the first of equals."""
         patterns = form.patterns if self.file is None else (self.file,)
         try:
-            named = {pattern: [pattern.format_map(row) for row in rows] for pattern in patterns}
+            named = {pattern: [self.files.named(pattern, row) for row in rows] for pattern in patterns}
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             raise ValueError(
                 f"bench {self.name!r}: bench.file needs a pattern of the columns of {plain(self.csv)}, "
