@@ -27,4 +27,4 @@ class PairsBenchmark(Compositional):
         self.csv = Path(csv).expanduser()
 
     def read_cases(self) -> list[Case]:
-        return read_pairs(self.csv, name=self.name)
+        return read_pairs(self.csv, name=self.name, clips=self.files)

@@ -66,10 +66,12 @@ def check_root_keys(given: Mapping[Any, Any], *, root: str) -> None:
 def _resolved(cfg: DictConfig, key: str) -> Any:
     """A top-level value with its interpolations filled in; ``???`` where one is missing."""
     try:
-        node = cfg._get_node(key)
-        if OmegaConf.is_config(node) and not (node._is_none() or node._is_interpolation()):
-            return OmegaConf.to_container(node, resolve=True, throw_on_missing=False)
-        return MISSING if OmegaConf.is_missing(cfg, key) else cfg[key]
+        if OmegaConf.is_missing(cfg, key):
+            return MISSING
+        value = cfg[key]
+        if OmegaConf.is_config(value):
+            return OmegaConf.to_container(value, resolve=True, throw_on_missing=False)
+        return value
     except OmegaConfBaseException as error:
         full = getattr(error, "full_key", None) or key
         raise ConfigError(

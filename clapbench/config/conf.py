@@ -98,22 +98,18 @@ def default_choice(group: str) -> list[str]:
 
 def dotted_keys() -> set[str]:
     """Every ``group.key`` and ``section.key`` that some yaml of conf/ holds."""
-    tops = {root: shipped(CONF / f"{root}.yaml") for root in ("evaluate", "train")}
-    sections = {
-        f"{name}.{key}"
-        for base in tops.values()
-        for name, node in base.items()
-        if isinstance(node, DictConfig) and name not in ("hydra", "defaults")
-        for key in node
-    }
-    of_groups = {
-        f"{group}.{key}"
-        for group in ("model", "bench", "trainer", "logger")
-        for name in choices(group)
-        for key in shipped(find(group, name))
-        if key != "_target_"
-    }
-    return sections | of_groups
+    found = set()
+    for root in ("evaluate", "train"):
+        sections = OmegaConf.to_container(shipped(CONF / f"{root}.yaml"))
+        assert isinstance(sections, dict)
+        del sections["hydra"]
+        found |= {
+            f"{name!s}.{key!s}" for name, node in sections.items() if isinstance(node, dict) for key in node
+        }
+    for group in ("model", "bench", "trainer", "logger"):
+        nodes = [shipped(find(group, name)) for name in choices(group)]
+        found |= {f"{group}.{key!s}" for node in nodes for key in node if key != "_target_"}
+    return found
 
 
 def nearest(name: object, known: Iterable[str], *, cutoff: float = 0.4) -> str | None:

@@ -79,7 +79,7 @@ def _changes(
         if name not in chosen:
             if name in known:
                 raise ConfigError(
-                    f"probe.{name}: {name!r} is not among the probes. Add it: probes=[paper,{name}]."
+                    f"probe.{name!s}: {name!r} is not among the probes. Add it: probes=[paper,{name!s}]."
                 )
             raise unknown("probe", name, chosen)
     return [(name, given.get(name, {})) for name in chosen]

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from clapbench import config, files
+from clapbench import config, files, sheets
 from clapbench.results import cache
 from clapbench.results.provenance import provenance
 from clapbench.running.plan import Plan, cell_folder, check, check_writable, read_cell
@@ -115,7 +115,7 @@ def compute(cfg: DictConfig, *, plan: Plan, old: Cell | None, label: str) -> tup
         if not no_text:  # else half of the probes have no rows, which is said once
             log.warning("%s is undefined here. %s", name, reason)
     if judgement.items:
-        table = pd.DataFrame(judgement.items).to_csv(index=False, lineterminator="\n")
+        table = sheets.text_of(pd.DataFrame(judgement.items))
         files.write_text(cell_folder(cfg) / "items.csv", table)
     cell = Cell(
         status="ok",
