@@ -12,8 +12,9 @@ from conftest import ROOT
 
 # Modules and packages by layer, lowest first.
 LAYERS = [
-    {"schema", "console", "provenance", "certify", "files", "cards", "significance", "coefficients"},
-    {"downloads", "scores", "permutation", "resampling"},
+    {"schema", "console", "provenance", "certify", "files", "cards", "significance", "coefficients", "mpeg"},
+    {"downloads", "scores", "permutation", "resampling", "containers"},
+    {"decoding"},
     {"audio", "mel", "checkpoints", "synth"},
     {"encoders.base", "benchmarks.base", "probes.base", "regularizers.base"},
     {"encoders.tokens", "encoders.htsat", "encoders.outside", "probes.neighbours", "probes.paired"},
@@ -32,6 +33,7 @@ LAYERS = [
     {"sweep"},
 ]
 KNOWS = {  # library -> the only modules that may import it
+    "av": {"decoding"},
     "wandb": {"tracking"},
     "hydra": {"config", "loops", "run", "fit", "fetch", "sweep"},
     "pytorch_lightning": {"module", "progress", "loops", "fit", "tracking"},
