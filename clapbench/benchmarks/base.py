@@ -12,6 +12,7 @@ from pathlib import Path
 from clapbench.benchmarks.tables import Clips, first_names
 from clapbench.console import plain
 from clapbench.schema import Case, Embeddings, Judgement
+from clapbench.sound.decoding import LIBSNDFILE, decoder_of
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +116,16 @@ class Benchmark(ABC):
         return whole
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over each distinct clip's id and bytes, and every case's ids, captions and match."""
+        """SHA-256 (hex) over each distinct clip's id and bytes, and every case's ids, captions and match.
+
+        A clip that libsndfile does not read by itself counts with its decoder, whose versions may differ in samples.
+        """
         digest = hashlib.sha256()
         for clip in self.clips():
-            content = hashlib.sha256(self.audio_path(clip).read_bytes()).hexdigest()
-            digest.update(json.dumps([clip, content]).encode())
+            path = self.audio_path(clip)
+            content = [clip, hashlib.sha256(path.read_bytes()).hexdigest()]
+            decoder = decoder_of(path)
+            digest.update(json.dumps(content if decoder == LIBSNDFILE else [*content, decoder]).encode())
         for case in self.cases():
             digest.update(json.dumps([case.clips, case.captions, case.match]).encode())
         return digest.hexdigest()

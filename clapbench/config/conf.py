@@ -87,6 +87,17 @@ def root_keys(root: str) -> set[str]:
     return ({str(key) for key in base} | names) - {"defaults", "hydra"}
 
 
+def sets(path: Path) -> set[str]:
+    """The top-level keys and groups that an experiment sets."""
+    node = shipped(path)
+    assert isinstance(node, DictConfig)
+    entries = [
+        str(key) for entry in node.get("defaults", []) if isinstance(entry, DictConfig) for key in entry
+    ]
+    groups = {entry.removeprefix("override ").strip("/ ").partition("@")[0] for entry in entries}
+    return ({str(key) for key in node} | groups) - {"defaults", "hydra"}
+
+
 def default_choice(group: str) -> list[str]:
     """What conf/evaluate.yaml chooses of a group where nobody else does; nothing for a group that it does not have."""
     base = shipped(CONF / "evaluate.yaml")

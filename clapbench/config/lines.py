@@ -33,10 +33,12 @@ def prepare(arguments: Sequence[str], *, root: str) -> list[str]:
     typed = [line for line in arguments if is_override(line)]
     check_choices(typed, within=folders)
     check_keys(typed, root=root)
-    ready = [readable(line, typed, root=root) if line in typed else line for line in arguments]
+    check_experiments(typed, root=root)
+    flags = [line for line in arguments if not is_override(line)]  # first, as Hydra's parser needs them
+    ready = [readable(line, typed, root=root) for line in typed]
     if root == "train" and (name := trained_name(typed)):
         ready.append(name)
-    return ready
+    return [*flags, *ready]
 
 
 def is_override(line: str) -> bool:
@@ -125,7 +127,8 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
                 raise ConfigError(
                     f"key {key!r} belongs to {other}.py, this is {root}.py. Type: python {other}.py ..."
                 )
-            inner = sorted(one for one in conf.dotted_keys() if one.partition(".")[2] == key)
+            dotted = (one for one in conf.dotted_keys() if one.partition(".")[0] in known)
+            inner = sorted(one for one in dotted if one.partition(".")[2] == key)
             if inner:
                 raise ConfigError(f"key {key!r} is not there. Did you mean {' or '.join(inner[:3])}?")
             raise unknown("key", key, known)
@@ -133,6 +136,19 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
             names = fields_of(known[first])
             if rest not in names:
                 raise unknown(f"key {key}: argument", rest, names)
+
+
+def check_experiments(lines: Sequence[str], *, root: str) -> None:
+    """Refuses an experiment that sets what only the other program has."""
+    other = "train" if root == "evaluate" else "evaluate"
+    theirs = fields_of(ROOTS[other]).keys() - fields_of(ROOTS[root]).keys()
+    for override in parsed([line for line in lines if line.lstrip("+").startswith("experiment=")]):
+        for name in chosen(override):
+            if name in conf.choices("experiment") and conf.sets(conf.find("experiment", name)) & theirs:
+                raise ConfigError(
+                    f"experiment {name!r} belongs to {other}.py, this is {root}.py. "
+                    f"Type: python {other}.py experiment={name}"
+                )
 
 
 def readable(line: str, typed: Sequence[str], *, root: str) -> str:
@@ -221,7 +237,7 @@ def trained_name(typed: Sequence[str]) -> str | None:
     if keys & {"name", "model.name"} or not keys & {"regularizer", "seed"}:
         return None
     told = "+".join(key for key in ("regularizer", "seed") if key in keys)
-    return f"name={TRAINED_NAME % told}"
+    return f"name='{TRAINED_NAME % told}'"
 
 
 def name_of_training(base: str, regularizers: Sequence[str], seed: int, told: str) -> str:
