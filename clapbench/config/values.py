@@ -49,7 +49,7 @@ def fit(kind: Any, value: Any, *, key: str) -> Any:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> Any:  # a TypeAdapter
     return TypeAdapter(kind, config=LAX)
 
 
