@@ -26,10 +26,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a text must be, in words that follow "needed", and whether a given one is."""
+    """What a text must be, in words that follow "needed", whether a given one is, and one that may be typed."""
 
     words: str
     holds: Callable[[str], bool]
+    example: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """How pydantic holds a value to the rule."""
@@ -87,10 +88,13 @@ Seconds = Annotated[float, Strict(), Gt(0), Le(86_400), Unit("seconds")]
 UpTo10s = Annotated[float, Strict(), Gt(0), Le(10), Unit("seconds")]
 
 # Text. A name is a folder's; a path may be relative, and "~" is the home folder.
-Text = Annotated[str, Rule("a text", lambda text: bool(text.strip()))]
-Name = Annotated[str, Rule("a name that can be a folder (no slash, no leading dot)", is_segment)]
-Output = Annotated[str | Path, Rule("a folder to write to", may_be_folder)]
-File = Annotated[str | Path, Rule("a file that is there", is_file)]
-Folder = Annotated[str | Path, Rule("a folder that is there", is_folder)]
-Place = Annotated[str | Path, Rule("a file or folder that is there", is_there)]
-Sha256 = Annotated[str, Rule("a SHA-256, 64 hexadecimal digits", is_sha256)]
+Text = Annotated[str, Rule("a text", lambda text: bool(text.strip()), "TEXT")]
+Name = Annotated[str, Rule("a name that can be a folder (no slash, no leading dot)", is_segment, "NAME")]
+Output = Annotated[str | Path, Rule("a folder to write to", may_be_folder, "DIR")]
+File = Annotated[str | Path, Rule("a file that is there", is_file, "FILE")]
+Folder = Annotated[str | Path, Rule("a folder that is there", is_folder, "DIR")]
+Place = Annotated[str | Path, Rule("a file or folder that is there", is_there, "PATH")]
+Sha256 = Annotated[str, Rule("a SHA-256, 64 hexadecimal digits", is_sha256, "HEX")]
+Names = Annotated[
+    list[str] | str, Rule("a list of names, one or more", lambda text: text not in ("", "[]"), "[NAME]")
+]

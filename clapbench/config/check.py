@@ -41,7 +41,7 @@ def check(cfg: DictConfig, *, root: str) -> None:
 def check_node(node: DictConfig, *, group: str) -> None:
     """`check` of one node of a config group alone."""
     part = next(
-        part for part in map(_part_of, fields_of(ROOTS["evaluate"]).values()) if part and part.group == group
+        part for part in map(part_of, fields_of(ROOTS["evaluate"]).values()) if part and part.group == group
     )
     given = OmegaConf.to_container(node, resolve=True, throw_on_missing=False)
     for _ in fitted_node(part, given, key=group):
@@ -81,7 +81,7 @@ def _resolved(cfg: DictConfig, key: str) -> Any:
 
 def _fitted(kind: Any, value: Any, *, key: str) -> Iterator[tuple[str, Any]]:
     """The leaves of a value, each as its kind has it."""
-    part = _part_of(kind)
+    part = part_of(kind)
     if part is not None:
         yield from _fitted_part(part, value, key=key)
     elif dataclasses.is_dataclass(kind):
@@ -204,7 +204,8 @@ def fields_of(section: type) -> dict[str, Any]:
     return get_type_hints(section, include_extras=True)
 
 
-def _part_of(kind: Any) -> Part | None:
+def part_of(kind: Any) -> Part | None:
+    """The `Part` that a field of `schema` holds, if it does."""
     if get_origin(kind) is not Annotated:
         return None
     return next((one for one in get_args(kind)[1:] if isinstance(one, Part)), None)

@@ -18,12 +18,12 @@ from clapbench.kinds import (
     Count,
     Folder,
     Name,
+    Names,
     Output,
     Positive,
     Rows,
     Seed,
     Share,
-    Text,
     Weight,
     Whole,
     Workers,
@@ -105,7 +105,7 @@ class Evaluate:
     sweep: Name
     outputs: Output
     cache_dir: Output
-    probes: Annotated[list[Text] | Text, Len(1)]
+    probes: Names
     probe: dict[str, dict[str, Any]]
     seed: Seed
     force: bool
@@ -136,7 +136,7 @@ class Train:
     outputs: Output
     cache_dir: Output
     checkpoint_dtype: Literal["float16", "bfloat16", "float32"]
-    probes: list[Text] | Text
+    probes: Names
     probe: dict[str, dict[str, Any]]
     seed: Seed
     download: bool

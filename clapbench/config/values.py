@@ -78,11 +78,8 @@ def _constrained(base: Any, constraints: Sequence[Any]) -> str:
     for one in constraints:
         if isinstance(one, Rule):
             return one.words
-        if isinstance(one, Len):
-            least = one.min_length
-            return (
-                f"{words(base)}, {least} of them" if one.max_length == least else f"{words(base)}, not empty"
-            )
+        if isinstance(one, Len) and one.min_length == one.max_length:
+            return f"a list of {one.min_length}, each {words(get_args(base)[0])}"
     unit = next((f" of {one.name}" for one in constraints if isinstance(one, Unit)), "")
     low = next((one for one in constraints if isinstance(one, Ge | Gt)), None)
     high = next((one for one in constraints if isinstance(one, Le | Lt)), None)
@@ -90,11 +87,12 @@ def _constrained(base: Any, constraints: Sequence[Any]) -> str:
 
 
 def _range(low: Ge | Gt | None, high: Le | Lt | None) -> str:
-    """A range in words: ", 1 or more", ", above 0 and at most 10"."""
-    start = "" if low is None else f"above {low.gt}" if isinstance(low, Gt) else f"{low.ge} or more"
-    end = "" if high is None else f"below {high.lt}" if isinstance(high, Lt) else f"at most {high.le}"
-    both = " and ".join(part for part in (start, end) if part)
-    return f", {both}" if both else ""
+    """A range in words, as they follow a noun: ", 1 or more", " from 0 to 256", " above 0 and at most 10"."""
+    if isinstance(low, Ge) and isinstance(high, Le):
+        return f" from {low.ge} to {high.le}"
+    start = "" if low is None else f" above {low.gt}" if isinstance(low, Gt) else f", {low.ge} or more"
+    end = "" if high is None else f" below {high.lt}" if isinstance(high, Lt) else f" at most {high.le}"
+    return f"{start} and{end}" if start and end else start or end
 
 
 def _either(options: Sequence[str]) -> str:
@@ -110,13 +108,12 @@ def example(kind: Any) -> str:
         return example(next((one for one in arguments if one is not type(None)), kind))
     if origin is Literal:
         return str(arguments[0])
-    if origin is Annotated:
-        base, constraints = arguments[0], arguments[1:]
-        rule = next((one for one in constraints if isinstance(one, Rule)), None)
-        if rule is not None:
-            return "NAME" if "name" in rule.words else "DIR" if "folder" in rule.words else "VALUE"
-        low = next((one for one in constraints if isinstance(one, Ge | Gt)), None)
-        if low is not None and base in (int, float):
-            return str(low.ge) if isinstance(low, Ge) else str(1 if low.gt == 0 else low.gt)
-        return example(base)
-    return {bool: "false", int: "1", float: "1.0"}.get(kind, "VALUE")
+    if origin is not Annotated:
+        return {bool: "false", int: "1", float: "1.0"}.get(kind, "VALUE")
+    base, constraints = arguments[0], arguments[1:]
+    for one in constraints:
+        if isinstance(one, Rule):
+            return one.example
+        if isinstance(one, Ge | Gt):
+            return str(one.ge if isinstance(one, Ge) else 1 if one.gt == 0 else one.gt)
+    return example(base)
