@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from clapbench.config import conf
@@ -35,27 +35,28 @@ def in_our_words(error: Exception, arguments: Sequence[str]) -> str:
 
 
 def lacking(key: str, arguments: Sequence[str]) -> str:
-    """That a key is not there, which choices of its group have it, and the nearest that is."""
+    """That a choice of a group has no such key, which have it, and the nearest that there is."""
     group, _, name = key.partition(".")
     if not name:
         return f"key {key!r} is not there."
     nodes = {choice: conf.shipped(conf.find(group, choice)) for choice in conf.choices(group)}
-    having = [
-        choice for choice, node in nodes.items() if OmegaConf.select(node, name) is not None or name in node
-    ]
-    mine = _chosen_of(group, arguments)
-    where = f" of {group}={','.join(mine)}" if mine else ""
-    known = {str(inner) for choice, node in nodes.items() if not mine or choice in mine for inner in node}
-    near = nearest(name, known - {"_target_"})
-    if having and near != name:
+    having = [choice for choice, node in nodes.items() if name in _keys(node)]
+    mine = [choice for choice in _chosen_of(group, arguments) if choice in nodes and choice not in having]
+    where = f"key {key!r} is not there" + (f" of {group}={','.join(mine)}" if mine else "")
+    if having:
         return (
-            f"key {key!r} is not there{where}; that key is one of {group}={','.join(having[:4])}. "
-            f"A key goes to every {group} of a command: type one command for those that have it (the same sweep=NAME "
-            f"puts the cells into one folder)."
+            f"{where}; that key is one of {group}={','.join(having)}. A key goes to every {group} of a command: type "
+            f"one command for each kind. The same sweep=NAME puts their cells into one folder."
         )
+    known = {inner for choice, node in nodes.items() if not mine or choice in mine for inner in _keys(node)}
+    near = nearest(name, known)
     suggestion = f" Did you mean {group}.{near}?" if near else ""
-    there = f" There are: {', '.join(sorted(known - {'_target_'}))}." if known else ""
-    return f"key {key!r} is not there{where}.{suggestion}{there}"
+    there = f" There are: {', '.join(sorted(known))}." if known else ""
+    return f"{where}.{suggestion}{there}"
+
+
+def _keys(node: DictConfig | ListConfig) -> set[str]:
+    return {str(key) for key in node if key != "_target_"} if isinstance(node, DictConfig) else set()
 
 
 def _chosen_of(group: str, arguments: Sequence[str]) -> list[str]:

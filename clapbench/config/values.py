@@ -67,7 +67,7 @@ def words(kind: Any) -> str:
     if origin is Annotated:
         return _constrained(arguments[0], arguments[1:])
     if origin in (list, tuple, Sequence) or (origin and issubclass(origin, Sequence)):
-        return f"a list of {words(arguments[0])}" if arguments else "a list"
+        return f"a list, each {words(arguments[0])}" if arguments else "a list"
     if kind is Any or kind in (dict,) or origin is not None:
         return "a mapping" if origin is not None or kind is dict else "any value"
     return NOUNS.get(kind, getattr(kind, "__name__", str(kind)))
