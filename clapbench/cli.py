@@ -101,6 +101,8 @@ def run(root: str, arguments: Sequence[str], *, program: str) -> int:
 
     # Hydra raises in place of printing, so that its words can be put into ours.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # modules of the user's own, which a yaml of theirs names
     try:
         ready = lines.prepare(arguments, root=root)
     except ValueError as mistake:

@@ -19,7 +19,7 @@ def sha256_of(path: Path) -> str:
     return _sha256(path.resolve(), state.st_size, state.st_mtime_ns)
 
 
-@lru_cache
+@lru_cache(maxsize=1 << 18)  # clips of a benchmark, of which every model of a sweep asks
 def _sha256(path: Path, size: int, changed_ns: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:

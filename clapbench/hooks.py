@@ -6,17 +6,19 @@ must not be overlooked, leaves here as ``SystemExit`` behind one printed error.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -145,8 +147,22 @@ def compose(cfg: DictConfig) -> list[DictConfig]:
     grid = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
     loader = GlobalHydra.instance().config_loader()
     parser = OverridesParser.create(config_loader=loader)
-    (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*grid, *_typed(cfg)]), None)
-    return [loader.load_sweep_config(cfg, list(overrides)) for overrides in jobs]
+    (lines,) = BasicSweeper.split_arguments(parser.parse_overrides([*grid, *_typed(cfg)]), None)
+    jobs = {tuple(job): loader.load_sweep_config(cfg, list(job)) for job in lines}
+    if cfg.hydra.launcher._target_.endswith("BasicLauncher"):
+        remember(loader, jobs)
+    return [jobs[tuple(job)] for job in lines]
+
+
+def remember(loader: ConfigLoader, jobs: Mapping[tuple[str, ...], DictConfig]) -> None:
+    """Spares Hydra from composing each job twice more, to see whether it can and to run it."""
+    compose_anew = loader.load_sweep_config
+
+    def load(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        known = jobs.get(tuple(sweep_overrides))
+        return compose_anew(master_config, sweep_overrides) if known is None else copy.deepcopy(known)
+
+    loader.load_sweep_config = load  # type: ignore[method-assign]
 
 
 def start(jobs: Sequence[DictConfig]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clapbench.benchmarks.tables import Clips, first_names
 from clapbench.console import plain
+from clapbench.files import sha256_of
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.sound.decoding import LIBSNDFILE, decoder_of
 
@@ -123,7 +124,7 @@ class Benchmark(ABC):
         digest = hashlib.sha256()
         for clip in self.clips():
             path = self.audio_path(clip)
-            content = [clip, hashlib.sha256(path.read_bytes()).hexdigest()]
+            content = [clip, sha256_of(path)]
             decoder = decoder_of(path)
             digest.update(json.dumps(content if decoder == LIBSNDFILE else [*content, decoder]).encode())
         for case in self.cases():

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -64,27 +63,15 @@ def find(group: str, name: str) -> Path:
 
 
 def shipped(path: Path) -> DictConfig | ListConfig:
-    """A yaml file as OmegaConf reads it, loaded once per process while it is unchanged."""
-    return OmegaConf.create(_content(path, path.stat().st_mtime_ns))
+    """A yaml file, read-only, loaded once per process while it is unchanged."""
+    return _loaded(path, path.stat().st_mtime_ns)
 
 
 @cache
-def _content(path: Path, changed_ns: int) -> Any:
-    return OmegaConf.to_container(OmegaConf.load(path))
-
-
-def root_keys(root: str) -> set[str]:
-    """The top-level keys of a composed ``conf/{root}.yaml``."""
-    base = shipped(CONF / f"{root}.yaml")
-    assert isinstance(base, DictConfig)
-    groups = {
-        str(key).partition("@")[2] or str(key)
-        for entry in base.defaults
-        if entry != "_self_"
-        for key in entry
-    }
-    names = {key.removeprefix("override ").partition(".")[0].strip("/ ") for key in groups}
-    return ({str(key) for key in base} | names) - {"defaults", "hydra"}
+def _loaded(path: Path, changed_ns: int) -> DictConfig | ListConfig:
+    node = OmegaConf.load(path)
+    OmegaConf.set_readonly(node, True)
+    return node
 
 
 def sets(path: Path) -> set[str]:

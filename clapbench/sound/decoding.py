@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -52,7 +53,16 @@ class Sound:
 
 
 def decoder_of(path: Path) -> str:
-    """Which decoder reads the file, with its version where its samples may depend on that. Reads headers alone."""
+    """Which decoder reads the file, with its version where its samples may depend on that. Reads headers alone.
+
+    Found once per process while the file is unchanged.
+    """
+    state = path.stat()
+    return _decoder_of(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1 << 18)
+def _decoder_of(path: Path, size: int, changed_ns: int) -> str:
     found = survey(path)
     if links := _links(path, found):
         return f"{LIBSNDFILE}, {len(links)} Ogg links"
