@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,9 +249,3 @@ def test_trainings_are_named_apart(
 def test_help_is_of_the_program(root: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert typed(root, "--help") == 0
     assert "mini_vicreg" in capsys.readouterr().out
-
-
-def test_ours_is_the_only_environment_that_changes(here: Path) -> None:
-    before = dict(os.environ)
-    typed("evaluate", "modle=mini")
-    assert dict(os.environ) == before
