@@ -156,14 +156,27 @@ def _imported(name: str, *, key: str) -> Any:
 
 @cache
 def signature_kinds(target: Any) -> dict[str, Any]:
-    """Argument to annotation (Any where there is none) of a class or function."""
-    parameters = inspect.signature(target).parameters.values()
-    try:
-        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except Exception:  # names that exist for type checkers alone
-        hints = {}
-    named = [one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
-    return {name: hints.get(name, Any) for name in named}
+    """Argument to annotation (Any where there is none) of a class or function.
+
+    Where a constructor passes ``**arguments`` on, those of the class that it inherits from belong to it.
+    """
+    found: dict[str, Any] = {}
+    makers = (
+        [one.__init__ for one in target.__mro__ if "__init__" in vars(one)]
+        if inspect.isclass(target)
+        else [target]
+    )
+    for maker in makers:
+        parameters = list(inspect.signature(maker).parameters.values())[1 if inspect.isclass(target) else 0 :]
+        try:
+            hints = get_type_hints(maker, include_extras=True)
+        except Exception:  # names that exist for type checkers alone
+            hints = {}
+        named = (one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL))
+        found |= {name: hints.get(name, Any) for name in named if name not in found}
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+            break
+    return found
 
 
 def _leaf(kind: Any, value: Any, *, key: str) -> Any:
