@@ -161,13 +161,12 @@ def signature_kinds(target: Any) -> dict[str, Any]:
     Where a constructor passes ``**arguments`` on, those of the class that it inherits from belong to it.
     """
     found: dict[str, Any] = {}
+    is_class = inspect.isclass(target)
     makers = (
-        [one.__init__ for one in target.__mro__ if "__init__" in vars(one)]
-        if inspect.isclass(target)
-        else [target]
+        [vars(one)["__init__"] for one in target.__mro__ if "__init__" in vars(one)] if is_class else [target]
     )
     for maker in makers:
-        parameters = list(inspect.signature(maker).parameters.values())[1 if inspect.isclass(target) else 0 :]
+        parameters = list(inspect.signature(maker).parameters.values())[1 if is_class else 0 :]
         try:
             hints = get_type_hints(maker, include_extras=True)
         except Exception:  # names that exist for type checkers alone
