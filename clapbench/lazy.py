@@ -26,7 +26,8 @@ def lazily(package: str, names: Mapping[str, str], *, file: str) -> Lazy:
     >>> lazily("clapbench", {"Case": "clapbench.schema"}, file=__file__).getattr("Case").__name__
     'Case'
     """
-    beside = {path.stem for path in Path(file).parent.iterdir() if not path.name.startswith(("_", "."))}
+    paths = [path for path in Path(file).parent.iterdir() if not path.name.startswith("_")]
+    beside = {path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").is_file()}
 
     def get(name: str) -> Any:
         if name in names:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clapbench.probes.base import SideProbe
 from clapbench.probes.paired import PairedProbe, Pairs
-from clapbench.probes.rows import Rows, both, checked
+from clapbench.rows import Rows, both, checked
 
 BLOCK = 2**22  # cosines held at once: 32 MiB
 

@@ -23,7 +23,7 @@ from torchmetrics import Metric
 
 import clapbench.probes.moments as second
 from clapbench.probes.moments import SIDES, Moments, moments, stacked, triangle
-from clapbench.probes.rows import Rows, not_finite, on_float64_device, tensor
+from clapbench.rows import Rows, not_finite, on_float64_device, tensor
 
 ITEM = {"audio": "clip", "text": "caption"}
 MIN_ROWS = 2  # a single row has no shape
@@ -200,8 +200,6 @@ class StreamedProbe(Probe):
     was folded on two, it cannot be taken out again, and ``compute`` refuses.
     """
 
-    full_state_update = True  # forward would else keep every batch as it is
-
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for side in SIDES:
@@ -221,6 +219,14 @@ class StreamedProbe(Probe):
             super().hold(side, piece, where)
             if sum(map(len, getattr(self, side))) > second.CHUNK:
                 self._fold_all_but_the_last(side)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Float64[Tensor, ""]:
+        """`update`, and the number over this batch alone."""
+        value = super().forward(*args, **kwargs)  # which keeps every batch as it came
+        for side in self.reads:
+            if sum(map(len, getattr(self, side))) > second.CHUNK:
+                self._fold_all_but_the_last(side)
+        return value
 
     def moments(self, side: str) -> Moments:
         """The moments of the rows of ``side``, one row for each position."""

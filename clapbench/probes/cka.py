@@ -20,7 +20,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from clapbench.probes.paired import PairedProbe, Pairs
-from clapbench.probes.rows import Rows, both
+from clapbench.rows import Rows, both
 
 MIN_PAIRS = 4  # HSIC divides by n - 3
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clapbench.probes.base import SideProbe
 from clapbench.probes.neighbours import distinct, nearest
-from clapbench.probes.rows import Rows, checked
+from clapbench.rows import Rows, checked
 
 
 def hubness_skewness(x: Rows, k: int = 10) -> Float64[Tensor, ""]:

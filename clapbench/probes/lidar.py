@@ -19,7 +19,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from clapbench.probes.paired import PairedProbe, Pairs
-from clapbench.probes.rows import Rows, checked
+from clapbench.rows import Rows, checked
 
 
 def lidar(views: Rows, delta: float = 1e-4) -> Float64[Tensor, ""]:

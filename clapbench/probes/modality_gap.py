@@ -20,7 +20,7 @@ from torch import Tensor
 
 from clapbench.probes.base import StreamedProbe
 from clapbench.probes.moments import moments
-from clapbench.probes.rows import Rows, both
+from clapbench.rows import Rows, both
 
 
 class ModalityGap(NamedTuple):

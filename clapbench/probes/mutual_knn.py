@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clapbench.probes.neighbours import nearest
 from clapbench.probes.paired import PairedProbe, Pairs
-from clapbench.probes.rows import Rows, both
+from clapbench.rows import Rows, both
 
 
 def mutual_knn(audio: Rows, text: Rows, k: int = 10) -> Float64[Tensor, ""]:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from clapbench.probes.base import SideProbe
 from clapbench.probes.neighbours import distinct, nearest
-from clapbench.probes.rows import Rows, checked
+from clapbench.rows import Rows, checked
 
 HALVINGS = 200  # of the bracket around Gride's D; it ends when float64 does
 LARGEST = 1e9  # a dimension that no cloud in float64 resolves

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clapbench.probes.base import SideProbe, StreamedProbe
 from clapbench.probes.moments import about_mean, moments, shared_singular_values, singular_values
-from clapbench.probes.rows import Rows, checked
+from clapbench.rows import Rows, checked
 
 
 def effective_rank(x: Rows, *, center: bool = False) -> Float64[Tensor, ""]:

@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from clapbench.probes.paired import PairedProbe, Pairs
-from clapbench.probes.rows import Rows, both
+from clapbench.rows import Rows, both
 
 
 def relative_modality_gap(audio: Rows, text: Rows) -> Float64[Tensor, ""]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clapbench.probes.base import SideProbe, StreamedProbe
 from clapbench.probes.moments import Moments, about_mean, moments, shared_singular_values, singular_values
-from clapbench.probes.rows import Rows, checked
+from clapbench.rows import Rows, checked
 
 SMALL = 1e-5  # a share below is rounding of the largest energies, as far as a Gram matrix knows
 

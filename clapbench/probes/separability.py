@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from clapbench.probes.paired import PairedProbe, Pairs
-from clapbench.probes.rows import Rows, both
+from clapbench.rows import Rows, both
 
 RIDGE = 1e-3  # of the mean eigenvalue
 

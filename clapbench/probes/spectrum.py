@@ -29,7 +29,7 @@ from torch import Tensor
 
 from clapbench.probes.base import SideProbe, StreamedProbe
 from clapbench.probes.moments import Moments, gram, moments, rounding, singular_values, spread
-from clapbench.probes.rows import Rows, checked
+from clapbench.rows import Rows, checked
 
 WEIGHTS = ("equal", "1/i")
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from clapbench.probes.base import SideProbe
 from clapbench.probes.paired import PairedProbe, Pairs
-from clapbench.probes.rows import Rows, both, checked, places, tensor
+from clapbench.rows import Rows, both, checked, places, tensor
 
 
 def swap_separation(x: Rows, partners: Rows) -> Float64[Tensor, ""]:

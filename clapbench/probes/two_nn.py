@@ -28,7 +28,7 @@ from clapbench.probes.base import SideProbe
 from clapbench.probes.nearest_two import nearest_two
 from clapbench.probes.neighbours import nearest
 from clapbench.probes.paired import PairedProbe, Pairs
-from clapbench.probes.rows import Rows, checked, places
+from clapbench.rows import Rows, checked, places
 
 PLOTTING_POSITIONS = ("i/N", "i/(N+1)")
 MIN_DISTINCT = 4  # rows

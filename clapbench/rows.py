@@ -28,6 +28,9 @@ else:
 AXES = {
     "n d": "a 2-D array, one row of d numbers per item",
     "n q d": "a 3-D array, n items in q rows of d numbers",
+    "clips captions": "a 2-D array of similarities, a row per clip and a column per caption",
+    "queries candidates": "a 2-D array of similarities, a row per query and a column per candidate",
+    "items clips captions": "a 3-D array of similarities, for each item a block [clip, caption]",
 }
 
 
@@ -65,9 +68,9 @@ def _reshape(dims: int, axes: str) -> str:
         return (
             "One embedding alone has no geometry: stack several, or give x[:, None] for rows of one number."
         )
-    if axes == "n d" and dims > 2:
+    if axes == "n d":
         return "Pool over time first, or flatten with x.reshape(-1, x.shape[-1])."
-    return "Stack what belongs together along its second axis."
+    return "Stack what belongs together." if dims < len(axes.split()) else "Take one at a time."
 
 
 def _from_numbers(x: Any, *, needs: str) -> Tensor:
