@@ -54,7 +54,11 @@ from clapbench.scoring.similarity import similarities
 
 
 class Gap(NamedTuple):
-    """The modality gap between the centroids of two sides."""
+    """The modality gap between the centroids of two sides.
+
+    ``l2`` is their distance (0 to 2 for unit rows), ``cosine`` that of the angle between them (-1 to 1), ``angle_deg``
+    the angle itself, in degrees (0 to 180).
+    """
 
     l2: float  # distance; 0 to 2 for unit rows
     cosine: float  # -1 to 1

@@ -21,7 +21,12 @@ PLACES = {"s_pp": (0, 0), "s_pr": (1, 0), "s_rp": (0, 1), "s_rr": (1, 1)}  # in 
 
 
 class Score(NamedTuple):
-    """F, G or H of items, and what it is worth; ``float(score)`` is its value."""
+    """F, G or H of items, and what it is worth; ``float(score)`` is its value.
+
+    ``value`` is the share of ``n`` items, 0 to 1, with the Wilson interval ``ci95``; ``direction`` says who picks;
+    ``chance`` is that of independent similarities, ``p_chance`` the exact binomial p against it on both sides,
+    ``p_swap`` the exact p of the right labels against exchanged clips.
+    """
 
     value: float  # share of items, 0 to 1
     direction: str  # who picks: "clip->caption", "caption->clip" or "both"
