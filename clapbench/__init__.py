@@ -59,7 +59,38 @@ _NAMES = {
 _lazy = lazily(
     __name__, {name: home for home, names in _NAMES.items() for name in names.split()}, file=__file__
 )
-__all__ = [*_lazy.all, "__version__", "load"]
+__all__ = [
+    "Gap",
+    "Score",
+    "__version__",
+    "alignment",
+    "alpha_req",
+    "cka",
+    "correlate",
+    "gride_dimension",
+    "hubness",
+    "iso_score",
+    "lidar",
+    "load",
+    "mle_dimension",
+    "modality_gap",
+    "mutual_knn",
+    "nesum",
+    "participation_ratio",
+    "rankme",
+    "relative_gap",
+    "residual_energy",
+    "retrieval",
+    "score",
+    "separability",
+    "similarity",
+    "stable_rank",
+    "swap_alignment",
+    "swap_separation",
+    "two_nn",
+    "uniformity",
+    "zeroshot",
+]
 
 
 def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 
 class Lazy(NamedTuple):
-    """What a package's ``__init__`` binds to ``__getattr__``, ``__dir__`` and ``__all__``."""
+    """What a package's ``__getattr__`` and ``__dir__`` call."""
 
     getattr: Callable[[str], Any]
     dir: Callable[[], list[str]]
-    all: list[str]
 
 
 def lazily(package: str, names: Mapping[str, str], *, file: str) -> Lazy:
@@ -36,4 +35,4 @@ def lazily(package: str, names: Mapping[str, str], *, file: str) -> Lazy:
             return import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return Lazy(getattr=get, dir=lambda: sorted({*names, *beside}), all=sorted(names))
+    return Lazy(getattr=get, dir=lambda: sorted({*names, *beside}))

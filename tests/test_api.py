@@ -111,6 +111,18 @@ def test_every_public_name_is_there_documented_and_listed() -> None:
         clapbench.rank_me  # noqa: B018
 
 
+@pytest.mark.parametrize("wing", ["probes", "scoring", "statistics"])
+def test_a_wing_gives_its_public_names_without_importing_them_ahead(wing: str) -> None:
+    package = getattr(clapbench, wing)
+    assert len(package.__all__) >= 15
+    for name in package.__all__:
+        assert getattr(package, name).__doc__
+        assert name in dir(package)
+    with pytest.raises(AttributeError, match=f"module 'clapbench.{wing}' has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+    assert run(f"import sys, clapbench.{wing}; print('torch' in sys.modules)") == "False"
+
+
 def test_the_version_is_that_of_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise metadata.PackageNotFoundError(name)

@@ -72,7 +72,35 @@ _HOMES = {
     "bind": "paired",
 }
 _lazy = lazily(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()}, file=__file__)
-__all__ = [*_lazy.all]
+__all__ = [
+    "Alignment",
+    "AlphaReQ",
+    "DebiasedCKA",
+    "GapProbe",
+    "Gride",
+    "Hubness",
+    "IsoScoreStar",
+    "LiDAR",
+    "MLEDimension",
+    "MutualKNN",
+    "NESum",
+    "PairedProbe",
+    "ParticipationRatio",
+    "Probe",
+    "RankMe",
+    "RelativeGap",
+    "ResidualEnergy",
+    "Separability",
+    "SideProbe",
+    "StableRank",
+    "StreamedProbe",
+    "SwapAlignment",
+    "SwapSeparation",
+    "TwoNN",
+    "TwoNNApart",
+    "Uniformity",
+    "bind",
+]
 
 
 def __getattr__(name: str) -> Any:

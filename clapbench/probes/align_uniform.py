@@ -59,6 +59,7 @@ class Alignment(PairedProbe):
     """Mean squared distance of matched clips and captions."""
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return alignment(*self.matched(pairs.matches, least=1))
 
 
@@ -66,6 +67,7 @@ class Uniformity(SideProbe):
     """Uniformity of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return uniformity(self.rows(self.side))
 
 

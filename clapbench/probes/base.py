@@ -173,6 +173,7 @@ class SideProbe(Probe):
 
     @property
     def label(self) -> str:
+        """The probe and its side, as errors name it."""
         return f"{type(self).__name__}({self.side})" if self.has_side else type(self).__name__
 
     def by_side(self, sides: tuple[Rows, ...], named: dict[str, Rows]) -> dict[str, Rows]:
@@ -188,6 +189,7 @@ class SideProbe(Probe):
         return super().by_side(sides, named)
 
     def named(self, side: str) -> str:
+        """A row, as errors call it: of its side, if there is one."""
         return super().named(side) if self.has_side else "row"
 
 
@@ -211,6 +213,7 @@ class StreamedProbe(Probe):
         return triangle(folded, rows)
 
     def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
+        """Keep rows and their positions, and fold all but the last once there are more than ``CHUNK``."""
         if not len(getattr(self, f"{side}_folded")):  # a process with nothing to fold gathers all the same
             empty = on_float64_device(rows[:0]).double()
             setattr(self, f"{side}_folded", [empty.new_empty(0, empty.shape[1] + 1)])

@@ -52,6 +52,7 @@ class DebiasedCKA(PairedProbe):
     """Debiased linear CKA of matched clips and captions, each in one pair."""
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return debiased_cka(*self.matched(pairs.one_to_one, least=MIN_PAIRS))
 
 

@@ -49,4 +49,5 @@ class Hubness(SideProbe):
         self.k = k
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return hubness_skewness(self.rows(self.side), k=self.k)

@@ -65,5 +65,6 @@ class LiDAR(PairedProbe):
         self.delta = delta
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         views = self.matched(pairs.one_to_one, least=2)
         return lidar(torch.stack(views, dim=1), delta=self.delta)

@@ -58,6 +58,7 @@ class GapProbe(StreamedProbe):
 
     @property
     def label(self) -> str:
+        """The probe and its field, as errors name it."""
         return f"GapProbe({self.field})"
 
     def fold(self, folded: Float64[Tensor, "m e"], rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "1 e"]:
@@ -68,6 +69,7 @@ class GapProbe(StreamedProbe):
         return (total / total[0].sqrt())[None]
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return getattr(_between(self.moments("audio").mean, self.moments("text").mean), self.field)
 
 

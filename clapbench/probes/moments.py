@@ -33,6 +33,7 @@ class Moments(NamedTuple):
 
     @property
     def mean(self) -> Float64[Tensor, " d"]:
+        """The centroid of the cloud."""
         return self.weights @ self.rows / self.n
 
     @property
@@ -142,6 +143,7 @@ def matrix_product(a: Float[Tensor, "n d"], b: Float[Tensor, "d m"]) -> Float[Te
 
 
 def by_rotations(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
+    """The triangular factor R of ``x`` (QR), chunk by chunk: few rows with the same Gram matrix."""
     r = x[:0]
     for piece in x.split(CHUNK):
         r = torch.linalg.qr(torch.cat([r, piece]), mode="r").R

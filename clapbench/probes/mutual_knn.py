@@ -49,4 +49,5 @@ class MutualKNN(PairedProbe):
         self.k = k
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return mutual_knn(*self.matched(pairs.one_to_one, least=self.k + 1), k=self.k)

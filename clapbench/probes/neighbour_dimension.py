@@ -101,6 +101,7 @@ class MLEDimension(SideProbe):
         self.k = k
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return mle_dimension(self.rows(self.side), k=self.k)
 
 
@@ -112,6 +113,7 @@ class Gride(SideProbe):
         self.k = k
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return gride_dimension(self.rows(self.side), k=self.k)
 
 

@@ -39,6 +39,7 @@ class Pairs:
         )
 
     def swapped(self, side: str) -> Int[Tensor, "p 2"]:
+        """The swapped partners of ``audio`` or ``text``."""
         return self.swapped_clips if side == "audio" else self.swapped_captions
 
     @property
@@ -133,6 +134,7 @@ class PairedProbe(Probe):
         """The number, of ``self.rows(side)``; ``pairs`` are places in these."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """`measure_pairs` with what is bound, or with rows matched in their order."""
         for side in self.reads:
             self.rows(side)  # refuses a side with too few
         audio, text = self._positions_of("audio"), self._positions_of("text")

@@ -54,6 +54,7 @@ class RankMe(SideProbe, StreamedProbe):
         self.center = center
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         cloud = self.moments(self.side)
         if self.center:
             cloud = about_mean(cloud, who="effective_rank")

@@ -44,6 +44,7 @@ class RelativeGap(PairedProbe):
     """Relative modality gap over matched clips and captions, each in one pair."""
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return relative_modality_gap(*self.matched(pairs.one_to_one, least=2))
 
 

@@ -53,6 +53,7 @@ class ResidualEnergy(SideProbe, StreamedProbe):
         self.center = center
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         cloud = self.moments(self.side)
         if self.center:
             cloud = about_mean(cloud, who="residual_energy")

@@ -82,6 +82,7 @@ class Separability(PairedProbe):
         self.folds = folds
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         chosen = pairs.one_to_one
         rows = self.matched(chosen, least=self.folds)
         return linear_separability(

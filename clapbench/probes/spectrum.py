@@ -86,6 +86,7 @@ class StableRank(SideProbe, StreamedProbe):
     """Stable rank of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _stable_rank(self.moments(self.side))
 
 
@@ -93,6 +94,7 @@ class ParticipationRatio(SideProbe, StreamedProbe):
     """Participation ratio of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _participation_ratio(self.moments(self.side))
 
 
@@ -100,6 +102,7 @@ class NESum(SideProbe, StreamedProbe):
     """Sum of one side's eigenvalues over the largest."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _nesum(self.moments(self.side))
 
 
@@ -112,6 +115,7 @@ class AlphaReQ(SideProbe, StreamedProbe):
         self.weights = weights
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _alpha_req(self.moments(self.side), weights=self.weights)
 
 
@@ -119,6 +123,7 @@ class IsoScoreStar(SideProbe, StreamedProbe):
     """IsoScore* of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _iso_score_star(self.moments(self.side))
 
 

@@ -85,6 +85,7 @@ class SwapSeparation(SideProbe, PairedProbe):
         super().__init__(side, **kwargs)
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return swap_separation(self.rows(self.side), pairs.swapped(self.side))
 
 
@@ -94,5 +95,6 @@ class SwapAlignment(PairedProbe):
     needs = "items of two swapped pairs"
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         audio, text = self.rows("audio"), self.rows("text")
         return swap_alignment(audio[pairs.items[:, :2]], text[pairs.items[:, 2:]])

@@ -112,9 +112,11 @@ class TwoNN(SideProbe):
         self.plotting = plotting
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return self.dimension(partners=None)
 
     def dimension(self, *, partners: Int[Tensor, "p 2"] | None) -> Float64[Tensor, ""]:
+        """The dimension with or without swapped ``partners`` apart; counts ``duplicates`` on the way."""
         rows = self.rows(self.side)
         self.duplicates = count_duplicates(rows)
         return two_nn_dimension(rows, discard=self.discard, plotting=self.plotting, partners=partners)
@@ -126,6 +128,7 @@ class TwoNNApart(PairedProbe, TwoNN):
     needs = "swapped partners"
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         partners = pairs.swapped(self.side)
         if not len(partners):
             raise ValueError(f"undefined: needs {self.needs}, and there are none among these rows.")

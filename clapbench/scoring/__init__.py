@@ -54,7 +54,26 @@ _HOMES = {
     "similarities_of": "similarity",
 }
 _lazy = lazily(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()}, file=__file__)
-__all__ = [*_lazy.all]
+__all__ = [
+    "CompositionalScore",
+    "Items",
+    "MAPAtK",
+    "MedianRank",
+    "RecallAtK",
+    "ZeroShotAccuracy",
+    "ZeroShotMAP",
+    "accuracy_of",
+    "classified",
+    "judge",
+    "judged",
+    "margins_of",
+    "match_ranks",
+    "read_items",
+    "recall_chance",
+    "retrieved",
+    "similarities",
+    "similarities_of",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -113,6 +113,7 @@ class RecallAtK(_OfQueries):
         self.add_state("hits", default=torch.tensor(0), dist_reduce_fx="sum")
 
     def add(self, ranks: list[Int[Tensor, _]]) -> None:
+        """Count the queries whose first match is among the first k."""
         self.hits += sum(int(own[0]) <= self.k for own in ranks)
 
     def compute(self) -> Float64[Tensor, ""]:
@@ -139,6 +140,7 @@ class MAPAtK(_OfQueries):
         self.add_state("total", default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     def add(self, ranks: list[Int[Tensor, _]]) -> None:
+        """Add up the average precision of each query."""
         self.total += sum(average_precision(own, self.k) for own in ranks)
 
     def compute(self) -> Float64[Tensor, ""]:
@@ -162,6 +164,7 @@ class MedianRank(_OfQueries):
         self.add_state("first", default=[], dist_reduce_fx="cat")
 
     def add(self, ranks: list[Int[Tensor, _]]) -> None:
+        """Keep the rank of each query's first match."""
         self.first.append(torch.stack([own[0] for own in ranks]))
 
     def compute(self) -> Float64[Tensor, ""]:

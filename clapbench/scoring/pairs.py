@@ -125,6 +125,7 @@ class Margins(NamedTuple):
 
     @property
     def H(self) -> Float64[Tensor, " n"]:
+        """By how much an item wins both: the smaller of the two."""
         return torch.minimum(self.F, self.G)
 
 

@@ -52,7 +52,25 @@ _HOMES = {
     "without_one_model": "bootstrap",
 }
 _lazy = lazily(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()}, file=__file__)
-__all__ = [*_lazy.all]
+__all__ = [
+    "Row",
+    "benjamini_hochberg",
+    "binomial_p",
+    "cells_needed",
+    "correlate",
+    "free",
+    "holm",
+    "interval",
+    "joint",
+    "orders",
+    "partial",
+    "permuted",
+    "sign_p",
+    "table",
+    "wilson",
+    "within",
+    "without_one_model",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,9 +27,12 @@ def variance_hinge(z: Float[Tensor, "n d"], target: float = 1.0) -> Float[Tensor
 
 
 class Variance(Regularizer):
+    """Keeps the spread of each dimension of one side from falling below ``target``."""
+
     def __init__(self, *, weight: float, side: str, target: float) -> None:
         super().__init__(weight=weight)
         self.side, self.target = check_side(side, who="Variance"), target
 
     def term(self, clouds: Clouds) -> Float[Tensor, ""]:
+        """The hinge on the standard deviations."""
         return variance_hinge(clouds.side(self.side), self.target)
