@@ -165,7 +165,7 @@ class MedianRank(_OfQueries):
 
     def add(self, ranks: list[Int[Tensor, _]]) -> None:
         """Keep the rank of each query's first match."""
-        self.first.append(torch.stack([own[0] for own in ranks]))
+        self.first.append(torch.stack([own[0] for own in ranks]).to(self.n.device))
 
     def compute(self) -> Float64[Tensor, ""]:
         """The median; ValueError without queries."""
@@ -231,13 +231,13 @@ class ZeroShotMAP(Metric):
     def update(self, similarities: Rows, target: Rows) -> None:
         """Add clips: similarities clips x classes, and each clip's class as a number, or classes as a row of a mask."""
         s = checked(similarities, who="ZeroShotMAP", axes="clips captions").cpu()
-        self.match.append(given.classes(target, shape=tuple(s.shape), who="ZeroShotMAP"))
-        self.similarities.append(s)
+        self.match.append(given.classes(target, shape=tuple(s.shape), who="ZeroShotMAP").to(self.device))
+        self.similarities.append(s.to(self.device))
 
     def compute(self) -> Float64[Tensor, ""]:
         """The mean; ValueError without clips."""
         _refuse_none(torch.tensor(len(self.similarities)), who="ZeroShotMAP", what="clip")
-        s, match = _joined(self.similarities).double(), _joined(self.match)
+        s, match = (_joined(state).cpu() for state in (self.similarities, self.match))
         return torch.tensor(_mean_precision(s, match), dtype=torch.float64)
 
 
