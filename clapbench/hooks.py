@@ -56,13 +56,16 @@ class EvaluateHooks(Callback):
     """Hydra's hooks of conf/evaluate.yaml."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Checks the one configuration before anything slow."""
         with one_clear_error(debug=config.debug):
             start([config])
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Says how to upload what was logged offline."""
         say_how_to_sync(config, folder=sweep_folder(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Checks every job of the sweep before the first one runs, and lists its cells."""
         with one_clear_error(debug=config.debug):
             typed_replaces_grid(config)
             jobs = compose(config)
@@ -70,6 +73,7 @@ class EvaluateHooks(Callback):
             list_cells(jobs)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Writes and shows the summary; exit code 1 where a cell failed or is absent."""
         from clapbench import report
         from clapbench.running import loggers
 
@@ -96,18 +100,22 @@ class TrainHooks(Callback):
     """Hydra's hooks of conf/train.yaml."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Checks the one configuration before anything slow."""
         with one_clear_error(debug=config.debug):
             start_training([config])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Checks every job before the first one runs."""
         with one_clear_error(debug=config.debug):
             start_training(compose(config))
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Says how to upload what was logged offline."""
         say_how_to_sync(config, folder=Path(config.outputs, "train", config.model.name))
 
 
 def say_how_to_sync(cfg: DictConfig, *, folder: Path) -> None:
+    """Prints the command that uploads what wandb logged offline, where it did."""
     from clapbench.running import loggers
 
     if loggers.logs_to_wandb(cfg.logger) and (hint := loggers.sync_hint(folder)):
@@ -125,6 +133,7 @@ def typed_replaces_grid(cfg: DictConfig) -> None:
 
 
 def parse(overrides: Sequence[str]) -> list[Any]:
+    """Hydra's overrides of these words."""
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
@@ -178,6 +187,7 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
 
 
 def refuse_shared_folders(folders: Sequence[Path], *, names: str) -> None:
+    """ConfigError for two jobs that would write one folder."""
     twice = [folder for folder in folders if folders.count(folder) > 1]
     if twice:
         raise config.ConfigError(

@@ -64,6 +64,7 @@ class Benchmark(ABC):
 
     @property
     def n_items(self) -> int:
+        """How many items are scored."""
         return len(self.cases())
 
     def clips(self) -> tuple[str, ...]:
@@ -75,6 +76,7 @@ class Benchmark(ABC):
         return tuple(dict.fromkeys(caption for case in self.cases() for caption in case.captions))
 
     def audio_path(self, clip_id: str) -> Path:
+        """Where a clip lies."""
         return self.root / clip_id
 
     def where(self, clip_id: str) -> str:

@@ -61,6 +61,7 @@ class Compa(Compositional):
         self.paths: dict[str, Path] = {}
 
     def downloads(self) -> tuple[str, ...]:
+        """The archive, unless a folder is given."""
         return () if self.given is not None or self.source is None else (self.source,)
 
     def preparation(self) -> str | None:
@@ -73,9 +74,11 @@ class Compa(Compositional):
         return None if unpacked(archive).is_dir() else f"unpack {archive.name}"
 
     def audio_path(self, clip_id: str) -> Path:
+        """Where a clip lies, wherever in the folder it was found."""
         return self.paths.get(clip_id, self.root / clip_id)
 
     def read_cases(self) -> list[Case]:
+        """The cases of the table found in the folder."""
         folder = self.folder()
         files = list(walk(folder))
         table = self.csv or self.find_csv(folder, files)
@@ -187,6 +190,7 @@ class Compa(Compositional):
 
 
 def file_of(source: str) -> str:
+    """The file that a source URI names."""
     return Source.parse(source).file
 
 
@@ -236,6 +240,7 @@ def share_here(table: Path, files: Sequence[Path], *, root: Path) -> float:
 
 
 def clips_of(cases: Sequence[Case]) -> list[str]:
+    """The distinct clips of cases, as first seen."""
     return list(dict.fromkeys(clip for case in cases for clip in case.clips))
 
 
@@ -260,5 +265,6 @@ def steps(start: Path, end: Path) -> int:
 
 
 def shared_words(table: Path, folder: Path) -> int:
+    """How many words the names of a table and of a folder have in common."""
     one, other = (set(re.findall("[a-z]+", path.stem.lower())) for path in (table, folder))
     return len(one & other)

@@ -33,6 +33,7 @@ class Compositional(Benchmark):
     protocols = pairs.PROTOCOLS
 
     def judge(self, embeddings: Embeddings) -> Judgement:
+        """F, G and H under every protocol."""
         return pairs.judge(embeddings, self.cases(), protocol=self.protocol)
 
     def where(self, clip_id: str) -> str:

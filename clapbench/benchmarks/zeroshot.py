@@ -74,9 +74,11 @@ class ZeroShot(Benchmark):
 
     @property
     def n_items(self) -> int:
+        """How many clips are classified."""
         return len(self.clips())
 
     def where(self, clip_id: str) -> str:
+        """The row of the CSV that first names a clip, as errors put it."""
         return f"bench {self.name!r} row {self.first_row.get(clip_id, '?')}"
 
     def read_cases(self) -> list[Case]:
@@ -121,6 +123,7 @@ class ZeroShot(Benchmark):
         )
 
     def distinct(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The classes given; ValueError for fewer than 2, for a repeated one and for one without a name."""
         names = (labels,) if isinstance(labels, str) else tuple(map(str, labels))
         if len(set(names)) < max(len(names), 2) or not all(name.strip() for name in names):
             raise ValueError(
@@ -130,6 +133,7 @@ class ZeroShot(Benchmark):
         return names
 
     def check_known(self, label: str, *, who: str) -> None:
+        """ValueError for a label that is not among the classes given."""
         if self.given is not None and label not in self.given:
             near = get_close_matches(label, self.given, n=1)
             raise ValueError(
@@ -164,6 +168,7 @@ class ZeroShot(Benchmark):
         ]
 
     def judge(self, embeddings: Embeddings) -> Judgement:
+        """Accuracy and mAP."""
         (case,) = self.cases()
         s, match = similarities_of(embeddings, case), case.match_matrix
         margins = margins_of(s, match)
