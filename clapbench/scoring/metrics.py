@@ -71,8 +71,8 @@ class CompositionalScore(Metric):
         return chance(self.protocol, given.no_items())
 
 
-class _OfQueries(Metric):
-    """A score over queries, a batch of which comes with every candidate."""
+class QueryMetric(Metric):
+    """A score over queries, a batch of which comes with every candidate: what R@k, mAP@k and the median rank share."""
 
     full_state_update = False
     is_differentiable = False
@@ -87,15 +87,15 @@ class _OfQueries(Metric):
         who = type(self).__name__
         s = checked(similarities, who=who, axes="queries candidates").cpu()
         own = given.match(match, shape=tuple(s.shape), who=who)
-        self.add([match_ranks(row, of) for row, of in zip(s, own, strict=True)])
+        self._add([match_ranks(row, of) for row, of in zip(s, own, strict=True)])
         self.n += len(s)
 
-    def add(self, ranks: list[Int[Tensor, _]]) -> None:
+    def _add(self, ranks: list[Int[Tensor, _]]) -> None:
         """Add the ranks of each query's matches, the first first."""
         raise NotImplementedError
 
 
-class RecallAtK(_OfQueries):
+class RecallAtK(QueryMetric):
     """R@k: the share of queries with a match among the k most similar candidates, 0 to 1. A tie counts as a miss.
 
     >>> RecallAtK(k=1)([[0.9, 0.1], [0.8, 0.3]], [[True, False], [False, True]]).item()
@@ -112,8 +112,7 @@ class RecallAtK(_OfQueries):
         _apart(self, k)
         self.add_state("hits", default=torch.tensor(0), dist_reduce_fx="sum")
 
-    def add(self, ranks: list[Int[Tensor, _]]) -> None:
-        """Count the queries whose first match is among the first k."""
+    def _add(self, ranks: list[Int[Tensor, _]]) -> None:
         self.hits += sum(int(own[0]) <= self.k for own in ranks)
 
     def compute(self) -> Float64[Tensor, ""]:
@@ -122,7 +121,7 @@ class RecallAtK(_OfQueries):
         return self.hits.double() / self.n
 
 
-class MAPAtK(_OfQueries):
+class MAPAtK(QueryMetric):
     """mAP@k: mean over queries of the average precision among the k most similar candidates, 0 to 1.
 
     >>> round(MAPAtK()([[0.9, 0.8, 0.7]], [[False, True, True]]).item(), 4)
@@ -139,8 +138,7 @@ class MAPAtK(_OfQueries):
         _apart(self, k)
         self.add_state("total", default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def add(self, ranks: list[Int[Tensor, _]]) -> None:
-        """Add up the average precision of each query."""
+    def _add(self, ranks: list[Int[Tensor, _]]) -> None:
         self.total += sum(average_precision(own, self.k) for own in ranks)
 
     def compute(self) -> Float64[Tensor, ""]:
@@ -149,7 +147,7 @@ class MAPAtK(_OfQueries):
         return self.total / self.n
 
 
-class MedianRank(_OfQueries):
+class MedianRank(QueryMetric):
     """medR: the median over queries of the rank of their first match, 1 or more, rounded down.
 
     >>> MedianRank()([[0.9, 0.1], [0.8, 0.3], [0.2, 0.1]], [[True, False], [False, True], [False, True]]).item()
@@ -163,8 +161,7 @@ class MedianRank(_OfQueries):
         super().__init__(**kwargs)
         self.add_state("first", default=[], dist_reduce_fx="cat")
 
-    def add(self, ranks: list[Int[Tensor, _]]) -> None:
-        """Keep the rank of each query's first match."""
+    def _add(self, ranks: list[Int[Tensor, _]]) -> None:
         self.first.append(torch.stack([own[0] for own in ranks]).to(self.n.device))
 
     def compute(self) -> Float64[Tensor, ""]:
