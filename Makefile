@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test lint bench
+.PHONY: help install demo test lint bench docs
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -25,3 +25,7 @@ lint: install  ## ruff and mypy
 
 bench: install  ## speed of encoding and probes, against other libraries where there are any
 	$(BIN)/python bench
+
+docs: install  ## the documentation site, into site/
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict

@@ -26,6 +26,7 @@ bootstrap interval over items and the exact McNemar p."""
 
 
 def show(a: Path, b: Path, found: dict[str, Difference]) -> None:
+    """Prints the differences of two cells as a table, with n, intervals and exact p."""
     first, second = Cell.read(a), Cell.read(b)
     table = Table(
         title=escape(
@@ -53,6 +54,7 @@ def show(a: Path, b: Path, found: dict[str, Difference]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
+    """The command: two cells' files in, a table out; the exit code."""
     if len(arguments) != 2 or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2

@@ -38,6 +38,7 @@ class Download:
 
     @property
     def name(self) -> str:
+        """The download as the command names it."""
         return f"tokenizer {self.source}" if self.is_tokenizer else source.Source.parse(self.source).file
 
     @property
@@ -48,6 +49,7 @@ class Download:
         )
 
     def here(self) -> Path | None:
+        """Where it lies on this machine; None where it does not."""
         return (
             tokenizers.find_local_tokenizer(self.source)
             if self.is_tokenizer
@@ -55,6 +57,7 @@ class Download:
         )
 
     def get(self) -> Path:
+        """Downloads what is missing, and says where it lies."""
         if self.is_tokenizer:
             return tokenizers.fetch_tokenizer(self.source, who=self.owner)
         return downloads.fetch(self.source, who=self.owner)
@@ -130,10 +133,12 @@ def fetch(nodes: dict[tuple[str, str], DictConfig]) -> list[str]:
 
 
 def tell(card: Card) -> None:
+    """Prints a model's licence, citation and page."""
     say(f"  licence: {card.licence}\n  cite: {card.cite}\n  {card.url}")
 
 
 def say(text: str) -> None:
+    """Prints a line as it is."""
     console.print(text, highlight=False, soft_wrap=True)
 
 
@@ -146,10 +151,12 @@ def facts(path: Path) -> tuple[str, str]:
 
 
 def megabytes(count: int | None) -> str:
+    """A number of bytes in MB; ``?`` where it is unknown."""
     return "? MB" if count is None else f"{count / 1e6:.1f} MB"
 
 
 def main(arguments: Sequence[str]) -> int:
+    """The command: ``model=a,b`` and options in, files in the cache out; the exit code."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments else 2

@@ -48,6 +48,7 @@ class Case:
 
     @property
     def match_matrix(self) -> Bool[Tensor, "k l"]:
+        """``match`` as a tensor."""
         return torch.tensor(self.match, dtype=torch.bool)
 
 
@@ -77,6 +78,7 @@ class Embeddings:
 
     @property
     def dim(self) -> int:
+        """Numbers in a row."""
         return int(self.audio.shape[1])
 
 
@@ -109,6 +111,7 @@ class Judgement:
 
 
 def single_numbers(record: dict[str, Any]) -> dict[str, int | float]:
+    """The entries of ``record`` that are one number."""
     return {name: value for name, value in record.items() if isinstance(value, int | float)}
 
 

@@ -19,9 +19,12 @@ WINGS = [
     "hooks",
     "training",
     "running report compare",
-    "encoders benchmarks study fetch __init__",
+    "__init__",
+    "encoders benchmarks study fetch api",
     "sources config probes results scoring",
+    "rows",
     "sound files console schema sheets kinds statistics",
+    "lazy",
 ]
 LEVEL = {wing: -number for number, line in enumerate(WINGS) for wing in line.split()}
 KNOWS = {  # library -> the only places that may import it

@@ -1,0 +1,1 @@
+"""The benchmarks: cases of clips and captions, and what they say of a model's rows."""

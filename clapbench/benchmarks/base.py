@@ -68,6 +68,7 @@ class Benchmark(ABC):
 
     @property
     def n_items(self) -> int:
+        """How many items are scored."""
         return len(self.cases())
 
     def clips(self) -> tuple[str, ...]:
@@ -86,6 +87,7 @@ class Benchmark(ABC):
         return self._files
 
     def audio_path(self, clip_id: str) -> Path:
+        """Where a clip lies."""
         return self.files.file(clip_id)
 
     def where(self, clip_id: str) -> str:

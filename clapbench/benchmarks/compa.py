@@ -61,6 +61,7 @@ class Compa(Compositional):
         self.csv = None if csv is None else Path(csv).expanduser()
 
     def downloads(self) -> tuple[str, ...]:
+        """The archive, unless a folder is given."""
         return () if self.given is not None or self.source is None else (self.source,)
 
     def preparation(self) -> str | None:
@@ -73,6 +74,7 @@ class Compa(Compositional):
         return None if unpacked(archive).is_dir() else f"unpack {archive.name}"
 
     def read_cases(self) -> list[Case]:
+        """The cases of the table found in the folder."""
         folder = self.folder()
         files = list(walk(folder))
         table = self.csv or self.find_csv(folder, files)
@@ -183,6 +185,7 @@ class Compa(Compositional):
 
 
 def file_of(source: str) -> str:
+    """The file that a source URI names."""
     return Source.parse(source).file
 
 
@@ -271,5 +274,6 @@ def steps(start: Path, end: Path) -> int:
 
 
 def shared_words(table: Path, folder: Path) -> int:
+    """How many words the names of a table and of a folder have in common."""
     one, other = (set(re.findall("[a-z]+", path.stem.lower())) for path in (table, folder))
     return len(one & other)

@@ -37,6 +37,7 @@ class Compositional(Benchmark):
     protocols = pairs.PROTOCOLS
 
     def judge(self, embeddings: Embeddings) -> Judgement:
+        """F, G and H under every protocol."""
         return pairs.judge(embeddings, self.cases(), protocol=self.protocol)
 
     def where(self, clip_id: str) -> str:
@@ -55,6 +56,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(row: dict[str, str]) -> Columns:
+    """Which columns of a row hold its clips and its captions."""
     twice = all(column in row for column in LOCAL_FILES)
     third = any(row.get(column, "").strip() not in NONE for column in THIRD)
     return Columns(
@@ -90,6 +92,7 @@ def read_pairs(csv: Path, *, name: str, clips: Clips | None = None) -> list[Case
 
 
 def say_renamed(columns: Sequence[str], *, who: str) -> None:
+    """Says once which columns of the user's stand under another name in items.csv."""
     renamed = {column: name for column, name in pairs.beside_computed(columns).items() if name != column}
     if renamed:
         log.warning(

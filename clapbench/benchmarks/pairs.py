@@ -27,4 +27,5 @@ class PairsBenchmark(Compositional):
         self.csv = Path(csv).expanduser()
 
     def read_cases(self) -> list[Case]:
+        """The cases of the CSV."""
         return read_pairs(self.csv, name=self.name, clips=self.files)

@@ -55,9 +55,11 @@ class Retrieval(Benchmark):
 
     @property
     def n_items(self) -> int:
+        """How many clips are retrieved."""
         return len(self.clips())
 
     def where(self, clip_id: str) -> str:
+        """The row of the CSV that first names a clip, as errors put it."""
         return f"bench {self.name!r} {self.first_row.get(clip_id, 'row ?')}"
 
     def read_cases(self) -> list[Case]:
@@ -154,6 +156,7 @@ class Retrieval(Benchmark):
         return [case]
 
     def judge(self, embeddings: Embeddings) -> Judgement:
+        """Recalls, mAP and median ranks in both directions."""
         (case,) = self.cases()
         s, match = similarities_of(embeddings, case), case.match_matrix
         margins = torch.cat([margins_of(s.T, match.T), margins_of(s, match)])

@@ -54,6 +54,7 @@ class SyntheticBenchmark(Compositional):
         self.kind, self.n, self.seed = kind, n, seed
 
     def preparation(self) -> str | None:
+        """What must be rendered first; None where all is there."""
         return None if self.is_whole() else f"render {self.n} items"
 
     def is_whole(self) -> bool:
@@ -61,6 +62,7 @@ class SyntheticBenchmark(Compositional):
         return (self.root / "items.csv").is_file() and len(list(self.root.glob("audio/*.flac"))) == 2 * self.n
 
     def read_cases(self) -> list[Case]:
+        """The cases, rendered first where they are not there."""
         if not self.is_whole():
             self.render()
         return read_pairs(self.root / "items.csv", name=self.name)

@@ -153,6 +153,7 @@ def misquoted(text: str, *, line: int) -> int:
 
 
 def first_line(text: str) -> str:
+    """The first line of a text that is not blank."""
     return next(filter(str.strip, LINE_END.split(text)), "")
 
 
@@ -255,6 +256,7 @@ class Clips:
         self._entries: dict[Path, dict[str, str]] = {}  # folder -> composed name -> name
 
     def id_of(self, path: str, *, who: str) -> str:
+        """The id of the clip that a row names: the first spelling that a file has, else the path as it is written."""
         clip = clip_id(path, who=who)
         for spelling, file in self._candidates(path):
             if file is not None and os.path.isfile(file):
@@ -264,6 +266,7 @@ class Clips:
         return clip
 
     def file(self, clip: str) -> Path:
+        """Where the clip of an id lies."""
         return self._files.get(clip, self.root / clip)
 
     def has(self, path: str) -> bool:

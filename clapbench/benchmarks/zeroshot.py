@@ -86,9 +86,11 @@ class ZeroShot(Benchmark):
 
     @property
     def n_items(self) -> int:
+        """How many clips are classified."""
         return len(self.clips())
 
     def where(self, clip_id: str) -> str:
+        """The row of the CSV that first names a clip, as errors put it."""
         return f"bench {self.name!r} {self.first_row.get(clip_id, 'row ?')}"
 
     def read_cases(self) -> list[Case]:
@@ -149,6 +151,7 @@ class ZeroShot(Benchmark):
         return self.distinct([spaced(label) for label in self.given])
 
     def distinct(self, labels: Sequence[Label]) -> tuple[str, ...]:
+        """The classes given; ValueError for fewer than 2, for a repeated one and for one without a name."""
         names = (labels,) if isinstance(labels, str) else tuple(map(written, labels))
         if len(set(names)) < max(len(names), 2) or not all(name.strip() for name in names):
             raise ValueError(
@@ -195,6 +198,7 @@ class ZeroShot(Benchmark):
         ]
 
     def judge(self, embeddings: Embeddings) -> Judgement:
+        """Accuracy and mAP."""
         (case,) = self.cases()
         s, match = similarities_of(embeddings, case), case.match_matrix
         margins = margins_of(s, match)
@@ -222,6 +226,7 @@ def labels_of(cell: str, *, form: Format, who: str) -> tuple[str, ...]:
 
 
 def spaced(label: str) -> str:
+    """A label with spaces for its underscores."""
     return label.replace("_", " ")
 
 

@@ -109,6 +109,7 @@ def _fitted_part(part: Part, value: Any, *, key: str) -> Iterator[tuple[str, Any
 
 
 def fitted_node(part: Part, node: Any, *, key: str) -> Iterator[tuple[str, Any]]:
+    """The arguments of a node, each as its kind has it, by dotted key; `ConfigError` at the first fault."""
     if not isinstance(node, dict) or "_target_" not in node:
         options = ", ".join(conf.choices(part.group))
         hint = f"one of {options}" if options else "a mapping with _target_"

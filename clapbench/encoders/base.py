@@ -51,6 +51,7 @@ class Encoder(nn.Module, ABC):
         """``input_ids`` and ``attention_mask``, padded to the longest caption of the batch."""
 
     def text_features(self, captions: list[str]) -> Float[Tensor, "n d"]:
+        """Features of captions: `tokenize`, then `token_features`."""
         return self.token_features(*self.tokenize(captions))
 
     def embed_audio(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
@@ -65,11 +66,13 @@ class Encoder(nn.Module, ABC):
         return unit(self.audio_features(waves))
 
     def embed_text(self, captions: list[str]) -> Float[Tensor, "n d"]:
+        """Unit rows of captions, n x d."""
         return unit(self.text_features(captions))
 
     def embed_tokens(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
     ) -> Float[Tensor, "n d"]:
+        """Unit rows of tokenised captions, n x d."""
         return unit(self.token_features(input_ids, attention_mask))
 
     def canonical(self, caption: str) -> str:
@@ -105,6 +108,7 @@ class Encoder(nn.Module, ABC):
 
 
 def unit(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Rows at unit length; a row of zeros stays."""
     return nn.functional.normalize(features, dim=-1)
 
 

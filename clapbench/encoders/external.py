@@ -94,6 +94,7 @@ class External(Outside):
         }
 
     def embed(self, *, clips: Mapping[str, Path], captions: Sequence[str]) -> Embeddings:
+        """Rows by the function in the other environment, in a process of its own that ends with this call."""
         job = {
             "entry": self.entry,
             "path": str(self.path),
@@ -176,6 +177,7 @@ class External(Outside):
 
 
 def rows_in(path: Path) -> np.ndarray | None:
+    """The rows that the worker saved at ``path``; None where it gave none."""
     return np.load(path, allow_pickle=False) if path.is_file() else None
 
 
@@ -211,6 +213,7 @@ def interpreter(python: Text, *, model: str) -> tuple[str, str]:
 
 
 def entry_folder(path: str | Path, *, model: str) -> Path:
+    """The folder of the entry's module as an absolute path; FileNotFoundError names the key to set."""
     folder = Path(path).expanduser().absolute()
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -245,6 +248,7 @@ def ending(code: int) -> str:
 
 
 def last_output(path: Path) -> str:
+    """The end of what the worker printed, as an error quotes it."""
     return quoted("Its last output", path.read_bytes()[-8192:].decode(errors="replace"))
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 
 def main(folder):
+    """Runs the job in ``folder`` and leaves the rows there, or error.json; the exit code."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     stage = "numpy"
     try:

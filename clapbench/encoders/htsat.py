@@ -84,6 +84,7 @@ class WindowAttention(ClapAudioSelfAttention):
         attention_mask: Float[Tensor, "windows patches patches"] | None = None,
         output_attentions: bool | None = False,
     ) -> tuple[Float[Tensor, "b_windows patches d"]]:
+        """Attention within each window, with the relative position bias; transformers' signature."""
         rows, patches, _ = hidden_states.shape
         query, key, value = (
             part(hidden_states).view(rows, patches, self.num_attention_heads, -1).transpose(1, 2)

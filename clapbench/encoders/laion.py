@@ -99,6 +99,7 @@ class LaionClap(TokenEncoder):
         self.eval()
 
     def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 512"]:
+        """Features of 48 kHz waves, clips of one length together."""
         return torch.cat([self.log_mel_features(self.log_mel(group)) for group in htsat.groups(waves)])
 
     def log_mel(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 1 1001 64"]:
@@ -108,16 +109,19 @@ class LaionClap(TokenEncoder):
         return htsat.decibels(self.mel(through_int16(torch.stack(filled))))
 
     def log_mel_features(self, log_mel: Float[Tensor, "n 1 1001 64"]) -> Float[Tensor, "n 512"]:
+        """Features of a log-mel spectrogram: HTS-AT, then the projection."""
         return self.audio_projection(self.audio_branch(log_mel).pooler_output)
 
     def token_features(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
     ) -> Float[Tensor, "n 512"]:
+        """Features of captions: RoBERTa's pooled output, projected."""
         ids, mask = without_padding(input_ids, attention_mask)
         return self.text_projection(self.text_branch(input_ids=ids, attention_mask=mask).pooler_output)
 
 
 def projection() -> nn.Sequential:
+    """The two layers that lead a tower's 768 numbers into the joint space."""
     return nn.Sequential(nn.Linear(768, 512), nn.ReLU(), nn.Linear(512, 512))
 
 

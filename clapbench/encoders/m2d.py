@@ -58,6 +58,7 @@ class M2dAudio(Encoder):
             self.backbone = AudioTower(frames=frames, audio_proj=audio_proj())
 
     def log_mel(self, waves: Float[Tensor, "n samples"]) -> Float[Tensor, "n mels frames"]:
+        """Log-mel spectrogram before normalisation."""
         return torch.log(self.mel(waves) + 2.0**-23)
 
     def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
@@ -106,9 +107,11 @@ class M2dStacked(M2dAudio):
     def token_features(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
     ) -> Float[Tensor, "n d"]:
+        """Refused: this recipe has no text side."""
         raise self._no_text()
 
     def tokenize(self, captions: list[str]) -> tuple[Int[Tensor, "n l"], Int[Tensor, "n l"]]:
+        """Refused: this recipe has no text side."""
         raise self._no_text()
 
     def _no_text(self) -> ValueError:
@@ -138,6 +141,7 @@ class M2dPair(M2dAudio, TokenEncoder):
     def hidden_states(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
     ) -> Float[Tensor, "n l d"]:
+        """The text encoder's last layer, a vector for each token."""
         return self.text_encoder(input_ids, attention_mask=attention_mask).last_hidden_state
 
 
@@ -251,6 +255,7 @@ class AudioTower(nn.Module):
         self.audio_proj = audio_proj
 
     def forward(self, log_mel: Float[Tensor, "n mels frames"]) -> Float[Tensor, "n d"]:
+        """The projected features of log-mel spectrograms."""
         return self.audio_proj(self.tokens(log_mel))
 
     def tokens(self, log_mel: Float[Tensor, "n mels frames"]) -> Float[Tensor, "n rows columns d"]:
@@ -288,6 +293,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
+        """Attention and MLP, each with a residual."""
         qkv = self.attn["qkv"](self.norm1(x)).unflatten(-1, (3, self.heads, -1))
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)
         mixed = nn.functional.scaled_dot_product_attention(queries, keys, values)
@@ -305,6 +311,7 @@ class SemanticProjector(nn.Module):
         self.norm = nn.LayerNorm(WIDTH, eps=1e-5)
 
     def forward(self, tokens: Float[Tensor, "n rows columns d"]) -> Float[Tensor, "n d"]:
+        """The semantic token after its blocks have read all patches."""
         semantic = self.sem_token.expand(len(tokens), -1, -1)
         return self.norm(self.sem_blocks(torch.cat([semantic, tokens.flatten(1, 2)], dim=1))[:, 0])
 
@@ -316,6 +323,7 @@ class MeanProjector(nn.Sequential):
         super().__init__(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
 
     def forward(self, tokens: Float[Tensor, "n rows columns d"]) -> Float[Tensor, "n d"]:
+        """The projection of the mean over all patches."""
         return super().forward(tokens.mean(dim=(1, 2)))
 
 
@@ -323,4 +331,5 @@ class Stacked(nn.Module):
     """The five tokens of a time column side by side, their mean over time: 3840-d."""
 
     def forward(self, tokens: Float[Tensor, "n rows columns d"]) -> Float[Tensor, "n stacked"]:
+        """The mean over time of the patches of one time step, stacked along frequency."""
         return tokens.transpose(1, 2).flatten(2).mean(dim=1)

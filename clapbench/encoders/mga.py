@@ -93,6 +93,7 @@ class MgaClap(TokenEncoder):
         self.eval()
 
     def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 1024"]:
+        """Features of 32 kHz waves, clips of one length together."""
         return torch.cat([self.log_mel_features(self.log_mel(group)) for group in htsat.groups(waves)])
 
     def log_mel(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 1 1001 64"]:
@@ -101,6 +102,7 @@ class MgaClap(TokenEncoder):
         return htsat.decibels(self.mel(silence_after(heard, samples=round(LONGEST * self.sample_rate))))
 
     def log_mel_features(self, log_mel: Float[Tensor, "n 1 1001 64"]) -> Float[Tensor, "n 1024"]:
+        """Features of a log-mel spectrogram: the codebook's mixture over frames."""
         frames = self.frame_proj(self.frames(log_mel))
         heard = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
         return mix_codes(frames, heard=heard, codes=self.codebook)
@@ -112,6 +114,7 @@ class MgaClap(TokenEncoder):
     def token_features(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
     ) -> Float[Tensor, "n 1024"]:
+        """Features of captions: the codebook's mixture over words."""
         ids, mask = without_padding(input_ids, attention_mask)
         return mix_codes(self.words(ids, mask), heard=between(mask)[:, 1:], codes=self.codebook)
 
@@ -156,6 +159,7 @@ def local_tower() -> ClapAudioEncoder:
 
 
 def projection() -> nn.Sequential:
+    """The layers that lead frames or words to the width of the codebook."""
     return nn.Sequential(
         nn.LayerNorm(WIDTH),
         nn.Linear(WIDTH, DIMENSION),

@@ -112,9 +112,11 @@ class MiniClap(Encoder):
     def token_features(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
     ) -> Float[Tensor, "n d"]:
+        """Features of captions given as word numbers."""
         return self.text_tower(self.word_vectors(input_ids), attention_mask.bool())
 
     def tokenize(self, captions: list[str]) -> tuple[Int[Tensor, "n l"], Int[Tensor, "n l"]]:
+        """Word numbers, those outside the vocabulary as one unknown word; padded with `PAD`."""
         rows = [[self.index.get(word, UNKNOWN) for word in self._read(caption)] for caption in captions]
         ids = torch.full((len(rows), max(map(len, rows))), PAD)
         for row, numbers in zip(ids, rows, strict=True):
@@ -129,6 +131,7 @@ class MiniClap(Encoder):
         return sorted(read, key=lambda word: self.index.get(word, UNKNOWN)) if self.text == "bag" else read
 
     def canonical(self, caption: str) -> str:
+        """The caption's words, unknown ones alike; of a bag of words in the vocabulary's order."""
         return " ".join(word if word in self.index else "<unknown>" for word in self._read(caption))
 
     def coverage(self, captions: list[str]) -> dict[str, int | float]:
@@ -137,6 +140,7 @@ class MiniClap(Encoder):
         return {"unknown_words": sum(word not in self.index for word in read) / max(len(read), 1)}
 
     def metadata(self) -> dict[str, str]:
+        """The vocabulary and the way words are read, for the checkpoint's header."""
         return {"vocabulary": json.dumps(self.words), "text": self.text}
 
 
@@ -187,6 +191,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "n t d"], present: Bool[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
+        """Attention over what is ``present`` and an MLP, each with a residual."""
         n, t, _ = x.shape
         queries, keys, values = (
             self.qkv(self.attention_norm(x)).view(n, t, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)

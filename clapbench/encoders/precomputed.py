@@ -51,6 +51,7 @@ class Precomputed(Outside):
         }
 
     def embed(self, *, clips: Mapping[str, Path], captions: Sequence[str]) -> Embeddings:
+        """The file's rows for these clips and captions at unit length; ValueError names what it lacks."""
         who = f"model {self.name!r}: {self.file}"
         audio, text = read(self.file, who=who)
         if audio.row.keys().isdisjoint(clips):
@@ -82,6 +83,7 @@ class Side:
 
     @classmethod
     def checked(cls, name: str, *, rows: np.ndarray, ids: np.ndarray, who: str) -> Side:
+        """A side whose rows and ids fit; ValueError in the name of ``who`` otherwise."""
         if ids.ndim != 1 or ids.dtype.kind != "U":
             raise ValueError(
                 f"{who}: needed {name}_id as a list of strings, got {list(ids.shape)} of {ids.dtype}. "
@@ -114,10 +116,12 @@ class Side:
 
     @property
     def holds(self) -> str:
+        """How many rows there are and the id of the first, as errors put it."""
         first = f" (first: {self.ids[0]!r})" if self.ids else ""
         return f"{len(self.ids)} {NOUN[self.name]}s{first}"
 
     def unit_rows(self, wanted: Sequence[str], *, who: str) -> Float[np.ndarray, "n d"]:
+        """The rows of the ids ``wanted``, in their order and at unit length."""
         rows = self.rows[np.array([self.row[key] for key in wanted], dtype=int)]
         return unit_rows(rows, side=self.name, ids=wanted, who=who)
 
@@ -131,6 +135,7 @@ def sole_names(paths: Iterable[str]) -> dict[str, str]:
 
 
 def find(file: str | Path, *, model: str) -> Path:
+    """The file as a path; FileNotFoundError names the key to set."""
     path = Path(file).expanduser()
     if not path.is_file():
         raise FileNotFoundError(

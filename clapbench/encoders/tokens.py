@@ -62,12 +62,15 @@ class TokenEncoder(Encoder):
     tokenizer: Tokenizer
 
     def tokenize(self, captions: list[str]) -> tuple[Int[Tensor, "n l"], Int[Tensor, "n l"]]:
+        """Token ids and mask by the model's own tokenizer, on the model's device."""
         return self.tokenizer(captions, device=next(self.parameters()).device)
 
     def canonical(self, caption: str) -> str:
+        """The caption's tokens: captions with the same ones cannot be told apart."""
         return self.tokenizer.canonical(caption)
 
     def coverage(self, captions: list[str]) -> dict[str, int | float]:
+        """``truncated_captions``: how many captions are longer than the model reads."""
         return {"truncated_captions": self.tokenizer.truncated(captions)}
 
 

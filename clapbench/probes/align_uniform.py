@@ -13,26 +13,29 @@ several captions counts in every pair of it.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, checked
+from clapbench.probes.base import SideProbe
 from clapbench.probes.paired import PairedProbe, Pairs
+from clapbench.rows import Rows, both, checked
 
 BLOCK = 2**22  # cosines held at once: 32 MiB
 
 
-def alignment(audio: Float[Tensor, "n d"], text: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+def alignment(audio: Rows, text: Rows) -> Float64[Tensor, ""]:
     """Mean squared distance of row i of ``audio`` from row i of ``text``, both at unit length.
+
+    Raises ValueError for sides of different sizes, and for a row of zeros, which has no direction.
 
     >>> alignment(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 3.0]])).item()
     2.0
     """
-    u, v = (_unit(side, who="alignment") for side in (audio, text))
+    u, v = (_unit(side, who="alignment") for side in both(audio, text, who="alignment"))
     return (u - v).square().sum(dim=1).mean()
 
 
-def uniformity(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+def uniformity(x: Rows) -> Float64[Tensor, ""]:
     """Logarithm of the mean Gaussian potential between two rows of ``x`` at unit length.
 
     Raises ValueError for fewer than 2 rows and for a row of zeros.
@@ -40,6 +43,7 @@ def uniformity(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
     >>> uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])).item()
     -8.0
     """
+    x = checked(x, who="uniformity")
     if len(x) < 2:
         raise ValueError(f"uniformity: needs at least 2 rows, got {len(x)}.")
     u = _unit(x, who="uniformity")
@@ -55,6 +59,7 @@ class Alignment(PairedProbe):
     """Mean squared distance of matched clips and captions."""
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return alignment(*self.matched(pairs.matches, least=1))
 
 
@@ -62,11 +67,11 @@ class Uniformity(SideProbe):
     """Uniformity of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return uniformity(self.rows(self.side))
 
 
-def _unit(x: Float[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
-    x = checked(x, who=who)
+def _unit(x: Float64[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
     length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     if not length.all():
         raise ValueError(

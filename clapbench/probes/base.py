@@ -7,8 +7,8 @@ formula is a pure function in its own file; the class gathers and calls it. Ther
 - ``StreamedProbe`` holds the last rows and folds those before into `Moments`, in memory that does not grow with n
   but for 8 bytes a row: its position, so that a repeat is known when it comes.
 
-Put them in a ``MetricCollection`` with ``compute_groups=False``: compute groups merge metrics whose
-states agree on the first batch, which here is all of them.
+Every probe is a torchmetrics ``Metric``: ``update``, ``compute``, ``reset``, ``forward``, alone or in a
+``MetricCollection``. Compute groups there merge what reads the same sides in the same way, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,31 +21,41 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 from torchmetrics import Metric
 
-from clapbench.probes.moments import CHUNK, SIDES, Moments, moments, stacked, triangle
+import clapbench.probes.moments as second
+from clapbench.probes.moments import SIDES, Moments, moments, stacked, triangle
+from clapbench.rows import Rows, not_finite, on_float64_device, tensor
 
 ITEM = {"audio": "clip", "text": "caption"}
 MIN_ROWS = 2  # a single row has no shape
+BY_ORDER = (
+    2**48
+)  # rows that come without positions get some from here on: others in each batch, metric and process
+_rows_numbered = 0  # in this process; a metric's own count would start anew in each call of forward
 
 
 class Probe(Metric):
     """Rows of both sides with their positions; a subclass says in ``measure`` what to make of them.
 
     Positions tell which clip or caption a row is. A position that comes twice (a padded distributed sampler
-    repeats rows) counts once, its first row; the order of rows and the cut into batches do not matter.
+    repeats rows) counts once, its first row; the order of rows and the cut into batches do not matter. Rows that come
+    without positions are all different ones.
     """
 
     full_state_update = False
     higher_is_better = None
     is_differentiable = False
 
-    reads: tuple[str, ...] = SIDES  # the sides whose rows are held
     audio: list[Tensor]
     text: list[Tensor]
     audio_index: list[Tensor]
     text_index: list[Tensor]
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, reads: tuple[str, ...] = SIDES, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.reads = reads  # the sides whose rows are held
+        # Tells compute groups apart: else they take probes of different sides for one, whose lists are empty in turn.
+        code = sum(2**place for place, side in enumerate(SIDES) if side in reads)
+        self.add_state("held_sides", default=torch.tensor(code), dist_reduce_fx="max")
         for side in SIDES:
             self.add_state(side, default=[], dist_reduce_fx="cat")
             self.add_state(f"{side}_index", default=[], dist_reduce_fx="cat")
@@ -61,30 +71,64 @@ class Probe(Metric):
 
     def update(
         self,
-        *,
-        audio: Float[Tensor, "a d"],
-        text: Float[Tensor, "t d"],
-        audio_index: Int[Tensor, " a"],
-        text_index: Int[Tensor, " t"],
+        *sides: Rows,
+        audio: Rows | None = None,
+        text: Rows | None = None,
+        audio_index: Int[Tensor, " a"] | None = None,
+        text_index: Int[Tensor, " t"] | None = None,
     ) -> None:
-        """Add rows and their positions; either side may have none in a batch.
+        """Add rows: ``update(audio, text)``, or by keyword with their positions.
 
-        Raises ValueError, naming side and position, for a row that is not finite or is all zeros.
+        Either side may have none in a batch. Raises ValueError, naming side and position, for a row that is not finite
+        or is all zeros; TypeError for what holds no rows.
         """
-        given = (("audio", audio, audio_index), ("text", text, text_index))
-        for side, rows, index in given:
-            self._refuse(not_finite(rows), side=side, index=index, fault="is not finite")
-            self._refuse(~rows.any(dim=1), side=side, index=index, fault="is all zeros")
-        for side, rows, index in given:
-            if side in self.reads:
-                self.hold(side, rows.detach(), index.to(rows.device))
+        named = {"audio": audio, "text": text}
+        given = self.by_side(sides, {side: rows for side, rows in named.items() if rows is not None})
+        missing = [side for side in self.reads if side not in given]
+        if missing:
+            raise TypeError(f"{self.label}: needs {' and '.join(self.reads)} rows; got no {missing[0]}.")
+        rows = {side: tensor(x, who=f"{self.label} ({side})") for side, x in given.items()}
+        index = self._positions(rows, {"audio": audio_index, "text": text_index})
+        for side, own in rows.items():
+            self._refuse(not_finite(own), side=side, index=index[side], fault="is not finite")
+            self._refuse(~own.any(dim=1), side=side, index=index[side], fault="is all zeros")
+        for side in self.reads:
+            self.hold(side, rows[side], index[side].to(rows[side].device))
+
+    def by_side(self, sides: tuple[Rows, ...], named: dict[str, Rows]) -> dict[str, Rows]:
+        """The rows of an update by their side: those that came by place, ``sides``, or those ``named``."""
+        if not sides:
+            return named
+        if named or len(sides) != 2:
+            raise TypeError(
+                f"{self.label}: needs the rows of both sides, update(audio, text), or all by keyword; "
+                f"got {len(sides)} by place and {len(named)} by keyword."
+            )
+        return dict(zip(SIDES, sides, strict=True))
+
+    def _positions(
+        self, rows: dict[str, Tensor], given: dict[str, Int[Tensor, _] | None]
+    ) -> dict[str, Int[Tensor, _]]:
+        """Those given; else new ones, that start alike on both sides: rows that come together may belong together."""
+        index = {side: own for side in rows if (own := given[side]) is not None}
+        for side, own in index.items():
+            if len(own) != len(rows[side]):
+                raise ValueError(
+                    f"{self.label}: needs a position for each of {len(rows[side])} {side} rows, got {len(own)}."
+                )
+        without = rows.keys() - index.keys()
+        if without:
+            first = _new_positions(max(len(rows[side]) for side in without))
+            index |= {side: torch.arange(first, first + len(rows[side])) for side in without}
+        return index
 
     def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
+        """Keep rows of a side that is read, and their positions."""
         getattr(self, side).append(rows)
         getattr(self, f"{side}_index").append(index)
 
     def compute(self) -> Float64[Tensor, ""]:
-        """The number over every row added so far, on every process."""
+        """The number over every row added so far, on every process; ValueError where it is undefined."""
         try:
             return self.measure()
         except ValueError as error:
@@ -93,31 +137,60 @@ class Probe(Metric):
     def rows(self, side: str) -> Float64[Tensor, "n d"]:
         """The rows of ``side``, one for each position, in the order of the positions."""
         rows, _ = _once(_joined(getattr(self, side)), _joined(getattr(self, f"{side}_index")))
-        _refuse_few(len(rows), side=side)
+        self.refuse_few(len(rows), side=side)
         return rows
+
+    def named(self, side: str) -> str:
+        """A row of this side, as errors call it."""
+        return f"{side} row"
+
+    def refuse_few(self, n: int, *, side: str) -> None:
+        """ValueError for so few rows that they have no shape."""
+        if n < MIN_ROWS:
+            raise ValueError(f"needs at least {MIN_ROWS} {self.named(side)}s, got {n}.")
 
     def _refuse(self, broken: Bool[Tensor, " n"], *, side: str, index: Int[Tensor, " n"], fault: str) -> None:
         if broken.any():
+            first = broken.nonzero()[0].cpu()
+            position = int(index.cpu()[first])
+            where = f"at position {position}" if position < BY_ORDER else f"{int(first)} of this batch"
             raise ValueError(
-                f"{self.label}: {side} row at position {int(index.cpu()[broken.cpu()][0])} {fault} "
+                f"{self.label}: {self.named(side)} {where} {fault} "
                 f"({int(broken.sum())} of {len(broken)} rows of this batch). "
                 f"Look at that {ITEM[side]}, or at the model's precision."
             )
 
 
 class SideProbe(Probe):
-    """A probe of one side, ``audio`` or ``text``."""
+    """A probe of one side, ``audio`` or ``text``; or, without a side, of whatever rows ``update(x)`` gives."""
 
-    def __init__(self, side: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if side not in SIDES:
+    def __init__(self, side: str | None = None, **kwargs: Any) -> None:
+        if side not in (None, *SIDES):
             raise ValueError(f"{type(self).__name__}: side must be 'audio' or 'text', got {side!r}.")
-        self.side = side
-        self.reads = (side,)
+        self.has_side = side is not None
+        self.side = side or SIDES[0]  # where the rows of a probe without a side are held
+        super().__init__(reads=(self.side,), **kwargs)
 
     @property
     def label(self) -> str:
-        return f"{type(self).__name__}({self.side})"
+        """The probe and its side, as errors name it."""
+        return f"{type(self).__name__}({self.side})" if self.has_side else type(self).__name__
+
+    def by_side(self, sides: tuple[Rows, ...], named: dict[str, Rows]) -> dict[str, Rows]:
+        """One set of rows is that of its side; of two, audio and text, it reads its own."""
+        if not self.has_side and (named or len(sides) != 1):
+            name = type(self).__name__
+            raise TypeError(
+                f"{name}: was built without a side, so update needs one set of rows, by place; got "
+                f"{len(sides)} by place and {len(named)} by keyword. Build {name}('audio') or {name}('text')."
+            )
+        if len(sides) == 1 and not named:
+            return {self.side: sides[0]}
+        return super().by_side(sides, named)
+
+    def named(self, side: str) -> str:
+        """A row, as errors call it: of its side, if there is one."""
+        return super().named(side) if self.has_side else "row"
 
 
 class StreamedProbe(Probe):
@@ -140,21 +213,30 @@ class StreamedProbe(Probe):
         return triangle(folded, rows)
 
     def hold(self, side: str, rows: Float[Tensor, "n d"], index: Int[Tensor, " n"]) -> None:
+        """Keep rows and their positions, and fold all but the last once there are more than ``CHUNK``."""
         if not len(getattr(self, f"{side}_folded")):  # a process with nothing to fold gathers all the same
             empty = on_float64_device(rows[:0]).double()
             setattr(self, f"{side}_folded", [empty.new_empty(0, empty.shape[1] + 1)])
             setattr(self, f"{side}_folded_index", [index[:0].to(empty.device)])
-        for piece, where in zip(rows.split(CHUNK), index.split(CHUNK), strict=True):
+        for piece, where in zip(rows.split(second.CHUNK), index.split(second.CHUNK), strict=True):
             super().hold(side, piece, where)
-            if sum(map(len, getattr(self, side))) > CHUNK:
+            if sum(map(len, getattr(self, side))) > second.CHUNK:
                 self._fold_all_but_the_last(side)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Float64[Tensor, ""]:
+        """`update`, and the number over this batch alone."""
+        value = super().forward(*args, **kwargs)  # which keeps every batch as it came
+        for side in self.reads:
+            if sum(map(len, getattr(self, side))) > second.CHUNK:
+                self._fold_all_but_the_last(side)
+        return value
 
     def moments(self, side: str) -> Moments:
         """The moments of the rows of ``side``, one row for each position."""
         pieces, where = getattr(self, side), getattr(self, f"{side}_index")
         rows, _, known = self._unfolded(side, _joined(pieces), _joined(where))
         n = len(rows) + len(known)
-        _refuse_few(n, side=side)
+        self.refuse_few(n, side=side)
         if not len(known):
             return moments(rows)
         weighted = stacked(_joined(getattr(self, f"{side}_folded")), rows)
@@ -190,26 +272,6 @@ class StreamedProbe(Probe):
         return (rows, index, known) if new.all() else (rows[new], index[new], known)
 
 
-def checked(x: Float[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
-    """``x`` in float64; ValueError in the name of ``who`` when it is empty or not finite."""
-    if len(x) == 0:
-        raise ValueError(f"{who}: needs at least 1 row, got 0.")
-    broken = not_finite(x)
-    if broken.any():
-        first = int(broken.nonzero()[0])
-        raise ValueError(
-            f"{who}: needs finite rows; {int(broken.sum())} of {len(x)} are not (first: {first})."
-        )
-    return on_float64_device(x.detach()).double()
-
-
-def not_finite(x: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
-    """Which rows hold a NaN or an infinity. Their sum does then; so it tells in a fifth of the time that none do."""
-    if x.sum().isfinite():
-        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    return ~x.isfinite().all(dim=1)
-
-
 def _once(rows: Tensor, index: Int[Tensor, " n"]) -> tuple[Tensor, Int[Tensor, " m"]]:
     """The first row of each position, and the positions, in their order."""
     order = index.argsort(stable=True)
@@ -221,14 +283,13 @@ def _once(rows: Tensor, index: Int[Tensor, " n"]) -> tuple[Tensor, Int[Tensor, "
     return on_float64_device(rows).double(), index
 
 
-def _refuse_few(n: int, *, side: str) -> None:
-    if n < MIN_ROWS:
-        raise ValueError(f"needs at least {MIN_ROWS} {side} rows, got {n}.")
-
-
-def on_float64_device(x: Tensor) -> Tensor:
-    """``x`` where float64 exists: MPS has none, so its tensors come to the CPU."""
-    return x.cpu() if x.device.type == "mps" else x
+def _new_positions(n: int) -> int:
+    """The first of ``n`` positions that no row of this process or another has had."""
+    global _rows_numbered
+    parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
+    first = BY_ORDER * (1 + (torch.distributed.get_rank() if parallel else 0)) + _rows_numbered
+    _rows_numbered += n
+    return first
 
 
 def _joined(state: list[Tensor] | Tensor) -> Tensor:

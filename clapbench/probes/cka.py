@@ -16,17 +16,17 @@ it is: no n x n matrix.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import checked
 from clapbench.probes.paired import PairedProbe, Pairs
+from clapbench.rows import Rows, both
 
 MIN_PAIRS = 4  # HSIC divides by n - 3
 
 
-def debiased_cka(audio: Float[Tensor, "n a"], text: Float[Tensor, "n t"]) -> Float64[Tensor, ""]:
-    """CKA of row i of ``audio`` with row i of ``text``.
+def debiased_cka(audio: Rows, text: Rows) -> Float64[Tensor, ""]:
+    """CKA of row i of ``audio`` with row i of ``text``; the sides may have different numbers of dimensions.
 
     Raises ValueError for fewer than 4 rows, and where a side's own HSIC is not above 0 (rows all equal, or too few).
 
@@ -34,9 +34,10 @@ def debiased_cka(audio: Float[Tensor, "n a"], text: Float[Tensor, "n t"]) -> Flo
     >>> round(debiased_cka(x, -3 * x + 1).item(), 6)
     1.0
     """
-    if len(audio) < MIN_PAIRS:
-        raise ValueError(f"debiased_cka: needs at least {MIN_PAIRS} matched rows, got {len(audio)}.")
-    a, t = (_centred(rows, who=f"debiased_cka ({side})") for side, rows in (("audio", audio), ("text", text)))
+    sides = both(audio, text, who="debiased_cka", one_space=False)
+    if len(sides.audio) < MIN_PAIRS:
+        raise ValueError(f"debiased_cka: needs at least {MIN_PAIRS} matched rows, got {len(sides.audio)}.")
+    a, t = (_centred(rows, who=f"debiased_cka ({side})") for side, rows in sides._asdict().items())
     own = {"audio": _hsic(a, a), "text": _hsic(t, t)}
     for side, rows in (("audio", a), ("text", t)):
         value, rounding = own[side], torch.finfo(rows.dtype).eps * rows.square().sum(dim=1).square().sum()
@@ -51,11 +52,11 @@ class DebiasedCKA(PairedProbe):
     """Debiased linear CKA of matched clips and captions, each in one pair."""
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return debiased_cka(*self.matched(pairs.one_to_one, least=MIN_PAIRS))
 
 
-def _centred(x: Float[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
-    x = checked(x, who=who)
+def _centred(x: Float64[Tensor, "n d"], *, who: str) -> Float64[Tensor, "n d"]:
     centred = x - x.mean(dim=0)
     if centred.norm() <= len(x) * torch.finfo(x.dtype).eps * x.norm():
         raise ValueError(f"{who}: all {len(x)} rows are equal.")

@@ -13,14 +13,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, checked
+from clapbench.probes.base import SideProbe
 from clapbench.probes.neighbours import distinct, nearest
+from clapbench.rows import Rows, checked
 
 
-def hubness_skewness(x: Float[Tensor, "n d"], k: int = 10) -> Float64[Tensor, ""]:
+def hubness_skewness(x: Rows, k: int = 10) -> Float64[Tensor, ""]:
     """Skewness of how often a distinct row of ``x`` is among the ``k`` nearest of another, by Euclidean distance.
 
     Raises ValueError for no more than ``k`` distinct rows, and where every row is a neighbour equally often.
@@ -43,9 +44,10 @@ def hubness_skewness(x: Float[Tensor, "n d"], k: int = 10) -> Float64[Tensor, ""
 class Hubness(SideProbe):
     """Hubness of one side."""
 
-    def __init__(self, side: str, k: int = 10, **kwargs: Any) -> None:
+    def __init__(self, side: str | None = None, k: int = 10, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         self.k = k
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return hubness_skewness(self.rows(self.side), k=self.k)

@@ -15,14 +15,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from clapbench.probes.paired import PairedProbe, Pairs
+from clapbench.rows import Rows, checked
 
 
-def lidar(views: Float[Tensor, "n q d"], delta: float = 1e-4) -> Float64[Tensor, ""]:
-    """LiDAR of n items in ``q`` views of ``d`` dimensions.
+def lidar(views: Rows, delta: float = 1e-4) -> Float64[Tensor, ""]:
+    """LiDAR of ``views``, n items in q views of d dimensions each (`torch.stack([audio, text], dim=1)`).
 
     Raises ValueError for fewer than 2 items or views, n (q - 1) < d, values that are not finite, views that do not
     differ and items that do not.
@@ -32,6 +33,7 @@ def lidar(views: Float[Tensor, "n q d"], delta: float = 1e-4) -> Float64[Tensor,
     >>> round(lidar(item + 1e-3 * noise).item(), 1)
     2.9
     """
+    views = checked(views, who="lidar", axes="n q d", rows="views")
     n, q, d = views.shape
     if delta < 0:
         raise ValueError(f"lidar: delta must be 0 or more, got {delta}.")
@@ -40,9 +42,6 @@ def lidar(views: Float[Tensor, "n q d"], delta: float = 1e-4) -> Float64[Tensor,
             f"lidar: undefined: needs at least 2 items and 2 views, and n (q - 1) >= d; got n={n}, q={q}, d={d}. "
             f"Give more items."
         )
-    if not views.isfinite().all():
-        raise ValueError("lidar: needs finite views, got some that are not.")
-    views = (views.cpu() if views.device.type == "mps" else views).double()
     means = views.mean(dim=1)
     within = (views - means[:, None]).reshape(-1, d)
     between = means - means.mean(dim=0)
@@ -66,5 +65,6 @@ class LiDAR(PairedProbe):
         self.delta = delta
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         views = self.matched(pairs.one_to_one, least=2)
         return lidar(torch.stack(views, dim=1), delta=self.delta)

@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import StreamedProbe, checked
+from clapbench.probes.base import StreamedProbe
 from clapbench.probes.moments import moments
+from clapbench.rows import Rows, both
 
 
 class ModalityGap(NamedTuple):
@@ -30,7 +31,7 @@ class ModalityGap(NamedTuple):
     angle_deg: Float64[Tensor, ""]  # degrees
 
 
-def modality_gap(audio: Float[Tensor, "a d"], text: Float[Tensor, "t d"]) -> ModalityGap:
+def modality_gap(audio: Rows, text: Rows) -> ModalityGap:
     """Gap between the centroids of ``audio`` and ``text``, in float64; the sides need not be paired.
 
     Raises ValueError for a side without rows, a value that is not finite, and a centroid at the origin, which
@@ -40,10 +41,8 @@ def modality_gap(audio: Float[Tensor, "a d"], text: Float[Tensor, "t d"]) -> Mod
     >>> [round(value.item(), 6) for value in gap]
     [5.0, 0.0, 90.0]
     """
-    return _between(
-        moments(checked(audio, who="modality_gap (audio)")).mean,
-        moments(checked(text, who="modality_gap (text)")).mean,
-    )
+    sides = both(audio, text, who="modality_gap", matched=False)
+    return _between(moments(sides.audio).mean, moments(sides.text).mean)
 
 
 class GapProbe(StreamedProbe):
@@ -59,6 +58,7 @@ class GapProbe(StreamedProbe):
 
     @property
     def label(self) -> str:
+        """The probe and its field, as errors name it."""
         return f"GapProbe({self.field})"
 
     def fold(self, folded: Float64[Tensor, "m e"], rows: Float64[Tensor, "n d"]) -> Float64[Tensor, "1 e"]:
@@ -69,6 +69,7 @@ class GapProbe(StreamedProbe):
         return (total / total[0].sqrt())[None]
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return getattr(_between(self.moments("audio").mean, self.moments("text").mean), self.field)
 
 

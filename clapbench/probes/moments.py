@@ -33,6 +33,7 @@ class Moments(NamedTuple):
 
     @property
     def mean(self) -> Float64[Tensor, " d"]:
+        """The centroid of the cloud."""
         return self.weights @ self.rows / self.n
 
     @property
@@ -44,6 +45,28 @@ class Moments(NamedTuple):
 def moments(x: Float64[Tensor, "n d"]) -> Moments:
     """The cloud itself, every row of weight 1."""
     return Moments(n=len(x), weights=x.new_ones(len(x)), rows=x)
+
+
+def spread(cloud: Moments, *, who: str) -> Float64[Tensor, "m d"]:
+    """Rows with the covariance of the cloud, up to a factor; ValueError where all are equal."""
+    if cloud.n < 2:
+        raise ValueError(f"{who}: needs at least 2 rows for a covariance, got {cloud.n}.")
+    scale = cloud.rows.abs().max()  # so that squares stay in the range of float64
+    centred = cloud.centred / scale
+    if not scale or centred.norm() <= rounding(cloud) * (cloud.rows / scale).norm():
+        raise ValueError(f"{who}: all {cloud.n} rows are equal, so they have no covariance.")
+    return centred
+
+
+def rounding(cloud: Moments) -> float:
+    """What singular values lose, against the largest."""
+    return max(cloud.n, cloud.rows.shape[1]) * torch.finfo(torch.float64).eps
+
+
+def about_mean(cloud: Moments, *, who: str) -> Moments:
+    """The cloud moved so that its mean is 0; ValueError where all rows are equal, which leaves rounding alone."""
+    spread(cloud, who=who)
+    return cloud._replace(rows=cloud.centred)
 
 
 def singular_values(x: Float64[Tensor, "n d"], *, who: str, every_one: bool = False) -> Float64[Tensor, " m"]:
@@ -120,6 +143,7 @@ def matrix_product(a: Float[Tensor, "n d"], b: Float[Tensor, "d m"]) -> Float[Te
 
 
 def by_rotations(x: Float64[Tensor, "n d"]) -> Float64[Tensor, "m d"]:
+    """The triangular factor R of ``x`` (QR), chunk by chunk: few rows with the same Gram matrix."""
     r = x[:0]
     for piece in x.split(CHUNK):
         r = torch.linalg.qr(torch.cat([r, piece]), mode="r").R

@@ -13,15 +13,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import checked
 from clapbench.probes.neighbours import nearest
 from clapbench.probes.paired import PairedProbe, Pairs
+from clapbench.rows import Rows, both
 
 
-def mutual_knn(audio: Float[Tensor, "n a"], text: Float[Tensor, "n t"], k: int = 10) -> Float64[Tensor, ""]:
+def mutual_knn(audio: Rows, text: Rows, k: int = 10) -> Float64[Tensor, ""]:
     """Share of the ``k`` nearest rows that row i of ``audio`` and row i of ``text`` have in common.
 
     Raises ValueError for no more than ``k`` rows, and for rows that are all equal, which have no nearest.
@@ -31,13 +31,12 @@ def mutual_knn(audio: Float[Tensor, "n a"], text: Float[Tensor, "n t"], k: int =
     1.0
     """
     near = []
-    for side, rows in (("audio", audio), ("text", text)):
+    for side, x in both(audio, text, who="mutual_knn", one_space=False)._asdict().items():
         who = f"mutual_knn ({side})"
-        x = checked(rows, who=who)
         if (x == x[0]).all():
             raise ValueError(f"{who}: all {len(x)} rows are equal, so none is nearest.")
-        x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-        near.append(nearest(x, k, who=who).place)
+        unit = x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+        near.append(nearest(unit, k, who=who).place)
     shared = (near[0][:, :, None] == near[1][:, None, :]).any(dim=2)
     return shared.double().mean()
 
@@ -50,4 +49,5 @@ class MutualKNN(PairedProbe):
         self.k = k
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return mutual_knn(*self.matched(pairs.one_to_one, least=self.k + 1), k=self.k)

@@ -20,17 +20,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, checked
+from clapbench.probes.base import SideProbe
 from clapbench.probes.neighbours import distinct, nearest
+from clapbench.rows import Rows, checked
 
 HALVINGS = 200  # of the bracket around Gride's D; it ends when float64 does
 LARGEST = 1e9  # a dimension that no cloud in float64 resolves
 
 
-def mle_dimension(x: Float[Tensor, "n d"], k: int = 20) -> Float64[Tensor, ""]:
+def mle_dimension(x: Rows, k: int = 20) -> Float64[Tensor, ""]:
     """Dimension of the distinct rows of ``x`` from their ``k`` nearest others, 2 or more.
 
     Raises ValueError for no more than ``k`` distinct rows, and for neighbours all at one distance.
@@ -48,7 +49,7 @@ def mle_dimension(x: Float[Tensor, "n d"], k: int = 20) -> Float64[Tensor, ""]:
     return 1 / log_ratio
 
 
-def gride_dimension(x: Float[Tensor, "n d"], k: int = 2) -> Float64[Tensor, ""]:
+def gride_dimension(x: Rows, k: int = 2) -> Float64[Tensor, ""]:
     """Dimension of the distinct rows of ``x`` at the scale of their ``k``-th nearest others, ``k`` even.
 
     Raises ValueError for no more than ``k`` distinct rows, and for neighbours all at one distance.
@@ -95,26 +96,28 @@ def gride_dimension(x: Float[Tensor, "n d"], k: int = 2) -> Float64[Tensor, ""]:
 class MLEDimension(SideProbe):
     """MLE dimension of one side."""
 
-    def __init__(self, side: str, k: int = 20, **kwargs: Any) -> None:
+    def __init__(self, side: str | None = None, k: int = 20, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         self.k = k
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return mle_dimension(self.rows(self.side), k=self.k)
 
 
 class Gride(SideProbe):
     """Gride dimension of one side at one scale."""
 
-    def __init__(self, side: str, k: int = 2, **kwargs: Any) -> None:
+    def __init__(self, side: str | None = None, k: int = 2, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         self.k = k
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return gride_dimension(self.rows(self.side), k=self.k)
 
 
-def _distances(x: Float[Tensor, "n d"], k: int, *, who: str) -> Float64[Tensor, "m k"]:
+def _distances(x: Rows, k: int, *, who: str) -> Float64[Tensor, "m k"]:
     distance = nearest(distinct(checked(x, who=who)), k, who=who).distance
     if not (distance.isfinite() & (distance > 0)).all():
         raise ValueError(f"{who}: distances of distinct rows leave the range of float64. Rescale x.")

@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int
 from torch import Tensor
 from torchmetrics import Metric
 
-from clapbench.probes.base import Probe
+from clapbench.probes.base import BY_ORDER, Probe
 from clapbench.schema import Case, Embeddings
 
 
@@ -39,6 +39,7 @@ class Pairs:
         )
 
     def swapped(self, side: str) -> Int[Tensor, "p 2"]:
+        """The swapped partners of ``audio`` or ``text``."""
         return self.swapped_clips if side == "audio" else self.swapped_captions
 
     @property
@@ -87,6 +88,18 @@ def pairs_of(cases: Sequence[Case], *, audio_id: Sequence[str], text_id: Sequenc
     )
 
 
+def in_order(n: int) -> Pairs:
+    """``n`` clips, each with the caption at its own place, and no swapped partners."""
+    place = torch.arange(n)
+    none = place.new_empty(0, 2)
+    return Pairs(
+        matches=torch.stack([place, place], dim=1),
+        swapped_clips=none,
+        swapped_captions=none,
+        items=place.new_empty(0, 4),
+    )
+
+
 def bind(probes: Iterable[Metric], *, cases: Sequence[Case], embeddings: Embeddings) -> None:
     """Tells every `PairedProbe` among ``probes`` which rows of ``embeddings`` belong together."""
     waiting = [probe for probe in probes if isinstance(probe, PairedProbe)]
@@ -104,7 +117,10 @@ class MatchedRows(NamedTuple):
 
 
 class PairedProbe(Probe):
-    """A probe that needs to know which rows belong together; ``compute`` refuses until `bind` has told it.
+    """A probe that needs to know which rows belong together, from `bind`.
+
+    Without it, rows that come without positions match in their order: ``update(audio, text)`` is a set of pairs, row by
+    row. Swapped partners are not known then, so probes that need them refuse.
 
     Rows of pairs may come in different batches, so they are held. What is bound outlives ``reset``. Pairs of which a
     row has not come are left out.
@@ -118,16 +134,18 @@ class PairedProbe(Probe):
         """The number, of ``self.rows(side)``; ``pairs`` are places in these."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """`measure_pairs` with what is bound, or with rows matched in their order."""
         for side in self.reads:
             self.rows(side)  # refuses a side with too few
+        audio, text = self._positions_of("audio"), self._positions_of("text")
+        if self.pairs is None and len(audio) and int(audio[0]) >= BY_ORDER and audio.equal(text):
+            return self.measure_pairs(in_order(len(audio)))
         if self.pairs is None:
             raise ValueError(
                 f"undefined: no pairs. It needs {self.needs}; call clapbench.probes.paired.bind "
-                f"with the benchmark's cases before compute."
+                f"with the benchmark's cases before compute, or update(audio, text) with as many of each, row by row."
             )
-        return self.measure_pairs(
-            self.pairs.among(audio=self._positions("audio"), text=self._positions("text"))
-        )
+        return self.measure_pairs(self.pairs.among(audio=audio, text=text))
 
     def matched(self, matches: Int[Tensor, "m 2"], *, least: int) -> MatchedRows:
         """The rows of these matches; ValueError for fewer than ``least``."""
@@ -135,7 +153,7 @@ class PairedProbe(Probe):
             raise ValueError(f"undefined: needs at least {least} {self.needs}, got {len(matches)}.")
         return MatchedRows(audio=self.rows("audio")[matches[:, 0]], text=self.rows("text")[matches[:, 1]])
 
-    def _positions(self, side: str) -> Int[Tensor, " n"]:
+    def _positions_of(self, side: str) -> Int[Tensor, " n"]:
         """Those that `rows` is ordered by."""
         held = getattr(self, f"{side}_index")
         if side not in self.reads or not len(held):

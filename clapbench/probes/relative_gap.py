@@ -11,14 +11,14 @@ Source: Schrodi et al. 2024 (Two effects, one trigger), their RMG. The scale of 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import checked
 from clapbench.probes.paired import PairedProbe, Pairs
+from clapbench.rows import Rows, both
 
 
-def relative_modality_gap(audio: Float[Tensor, "n d"], text: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+def relative_modality_gap(audio: Rows, text: Rows) -> Float64[Tensor, ""]:
     """Relative gap between row i of ``audio`` and row i of ``text``.
 
     Raises ValueError for fewer than 2 rows, a row of zeros, and rows that all point one way.
@@ -28,10 +28,11 @@ def relative_modality_gap(audio: Float[Tensor, "n d"], text: Float[Tensor, "n d"
     >>> relative_modality_gap(torch.eye(4)[:2], torch.eye(4)[2:]).item()
     0.5
     """
-    n = len(audio)
+    sides = both(audio, text, who="relative_modality_gap")
+    n = len(sides.audio)
     if n < 2:
         raise ValueError(f"relative_modality_gap: needs at least 2 matched rows, got {n}.")
-    a, t = (_unit(rows, side=side) for side, rows in (("audio", audio), ("text", text)))
+    a, t = (_unit(rows, side=side) for side, rows in sides._asdict().items())
     matched = (a - t).square().sum(dim=1).mean()  # of unit rows: 4 delta
     within = sum(2 * n / (n - 1) * (x - x.mean(dim=0)).square().sum(dim=1).mean() for x in (a, t)) / 2
     if matched + within == 0:
@@ -43,11 +44,11 @@ class RelativeGap(PairedProbe):
     """Relative modality gap over matched clips and captions, each in one pair."""
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return relative_modality_gap(*self.matched(pairs.one_to_one, least=2))
 
 
-def _unit(x: Float[Tensor, "n d"], *, side: str) -> Float64[Tensor, "n d"]:
-    x = checked(x, who=f"relative_modality_gap ({side})")
+def _unit(x: Float64[Tensor, "n d"], *, side: str) -> Float64[Tensor, "n d"]:
     length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     if not length.all():
         first = int((length[:, 0] == 0).nonzero()[0])

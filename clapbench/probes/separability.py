@@ -16,21 +16,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float64, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from clapbench.probes.base import checked
 from clapbench.probes.paired import PairedProbe, Pairs
+from clapbench.rows import Rows, both
 
 RIDGE = 1e-3  # of the mean eigenvalue
 
 
 def linear_separability(
-    audio: Float[Tensor, "n d"],
-    text: Float[Tensor, "n d"],
-    groups: Int[Tensor, " n"],
+    audio: Rows,
+    text: Rows,
+    groups: Rows,
     folds: int = 5,
 ) -> Float64[Tensor, ""]:
     """Held-out accuracy between ``audio`` and ``text``, row i of which are a pair of group ``groups[i]``.
@@ -43,6 +43,12 @@ def linear_separability(
     >>> linear_separability(x, x + 9, groups=torch.arange(40)).item()
     1.0
     """
+    sides = both(audio, text, who="linear_separability")
+    groups = torch.as_tensor(groups)
+    if groups.shape != (len(sides.audio),):
+        raise ValueError(
+            f"linear_separability: needs a group for each of {len(sides.audio)} pairs, got shape {tuple(groups.shape)}."
+        )
     found = len(groups.unique())
     if not 2 <= folds <= found:
         raise ValueError(
@@ -50,7 +56,7 @@ def linear_separability(
             f"{found} groups (of {len(groups)} pairs)."
         )
     # In one piece [side, pair, dimension]; the clips are labelled 1, the captions -1.
-    z = torch.stack([checked(rows, who="linear_separability") for rows in (audio, text)])
+    z = torch.stack(list(sides))
     fold = groups.unique(return_inverse=True)[1].to(z.device) % folds
     right = 0.0
     for held in range(folds):
@@ -76,6 +82,7 @@ class Separability(PairedProbe):
         self.folds = folds
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         chosen = pairs.one_to_one
         rows = self.matched(chosen, least=self.folds)
         return linear_separability(

@@ -24,16 +24,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, StreamedProbe, checked
-from clapbench.probes.moments import Moments, gram, moments, singular_values
+from clapbench.probes.base import SideProbe, StreamedProbe
+from clapbench.probes.moments import Moments, gram, moments, rounding, singular_values, spread
+from clapbench.rows import Rows, checked
 
 WEIGHTS = ("equal", "1/i")
 
 
-def stable_rank(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+def stable_rank(x: Rows) -> Float64[Tensor, ""]:
     """Energy of the rows of ``x`` over the energy of their first direction, uncentred.
 
     >>> round(stable_rank(torch.diag(torch.tensor([2.0, 1.0]))).item(), 6)
@@ -42,7 +43,7 @@ def stable_rank(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
     return _stable_rank(moments(checked(x, who="stable_rank")))
 
 
-def participation_ratio(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+def participation_ratio(x: Rows) -> Float64[Tensor, ""]:
     """How many directions of equal variance would spread the variance of the rows as evenly.
 
     >>> round(participation_ratio(torch.eye(4)).item(), 6)
@@ -51,7 +52,7 @@ def participation_ratio(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
     return _participation_ratio(moments(checked(x, who="participation_ratio")))
 
 
-def nesum(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+def nesum(x: Rows) -> Float64[Tensor, ""]:
     """Variance of the rows of ``x`` over the variance along their first direction.
 
     >>> round(nesum(torch.eye(4)).item(), 6)
@@ -60,7 +61,7 @@ def nesum(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
     return _nesum(moments(checked(x, who="nesum")))
 
 
-def alpha_req(x: Float[Tensor, "n d"], weights: str = "equal") -> Float64[Tensor, ""]:
+def alpha_req(x: Rows, weights: str = "equal") -> Float64[Tensor, ""]:
     """Exponent of the power law that the covariance's eigenvalues decay by, least squares with ``weights``.
 
     Raises ValueError for fewer than 3 eigenvalues, through which any line fits.
@@ -72,7 +73,7 @@ def alpha_req(x: Float[Tensor, "n d"], weights: str = "equal") -> Float64[Tensor
     return _alpha_req(moments(checked(x, who="alpha_req")), weights=weights)
 
 
-def iso_score_star(x: Float[Tensor, "n d"]) -> Float64[Tensor, ""]:
+def iso_score_star(x: Rows) -> Float64[Tensor, ""]:
     """How close the covariance of the rows of ``x`` is to a multiple of the identity.
 
     >>> round(iso_score_star(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])).item(), 6)
@@ -85,6 +86,7 @@ class StableRank(SideProbe, StreamedProbe):
     """Stable rank of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _stable_rank(self.moments(self.side))
 
 
@@ -92,6 +94,7 @@ class ParticipationRatio(SideProbe, StreamedProbe):
     """Participation ratio of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _participation_ratio(self.moments(self.side))
 
 
@@ -99,18 +102,20 @@ class NESum(SideProbe, StreamedProbe):
     """Sum of one side's eigenvalues over the largest."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _nesum(self.moments(self.side))
 
 
 class AlphaReQ(SideProbe, StreamedProbe):
     """Exponent of one side's spectrum."""
 
-    def __init__(self, side: str, weights: str = "equal", **kwargs: Any) -> None:
+    def __init__(self, side: str | None = None, weights: str = "equal", **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         _refuse_weights(weights, who="AlphaReQ")
         self.weights = weights
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _alpha_req(self.moments(self.side), weights=self.weights)
 
 
@@ -118,6 +123,7 @@ class IsoScoreStar(SideProbe, StreamedProbe):
     """IsoScore* of one side."""
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return _iso_score_star(self.moments(self.side))
 
 
@@ -128,17 +134,17 @@ def _stable_rank(cloud: Moments) -> Float64[Tensor, ""]:
 
 
 def _participation_ratio(cloud: Moments, *, who: str = "participation_ratio") -> Float64[Tensor, ""]:
-    square = _smaller_gram(_centred(cloud, who=who))
+    square = _smaller_gram(spread(cloud, who=who))
     return square.trace().square() / square.square().sum()
 
 
 def _nesum(cloud: Moments) -> Float64[Tensor, ""]:
-    return _trace_over_largest(_centred(cloud, who="nesum"))
+    return _trace_over_largest(spread(cloud, who="nesum"))
 
 
 def _alpha_req(cloud: Moments, *, weights: str) -> Float64[Tensor, ""]:
-    s = singular_values(_centred(cloud, who="alpha_req"), who="alpha_req", every_one=True)[: cloud.n - 1]
-    y = 2 * s[s > _rounding(cloud) * s[0]].log()  # eigenvalues up to a factor, which is no slope
+    s = singular_values(spread(cloud, who="alpha_req"), who="alpha_req", every_one=True)[: cloud.n - 1]
+    y = 2 * s[s > rounding(cloud) * s[0]].log()  # eigenvalues up to a factor, which is no slope
     if len(y) < 3:
         raise ValueError(f"alpha_req: needs at least 3 eigenvalues above 0 for a slope, got {len(y)}.")
     rank = torch.arange(1, len(y) + 1, dtype=y.dtype)
@@ -153,22 +159,6 @@ def _iso_score_star(cloud: Moments) -> Float64[Tensor, ""]:
     if d < 2:
         raise ValueError(f"iso_score_star: needs at least 2 dimensions, got {d}.")
     return (_participation_ratio(cloud, who="iso_score_star") - 1) / (d - 1)
-
-
-def _centred(cloud: Moments, *, who: str) -> Float64[Tensor, "m d"]:
-    """Rows with the covariance of the cloud, up to a factor."""
-    if cloud.n < 2:
-        raise ValueError(f"{who}: needs at least 2 rows for a covariance, got {cloud.n}.")
-    scale = cloud.rows.abs().max()  # so that squares stay in the range of float64
-    centred = cloud.centred / scale
-    if not scale or centred.norm() <= _rounding(cloud) * (cloud.rows / scale).norm():
-        raise ValueError(f"{who}: all {cloud.n} rows are equal, so they have no covariance.")
-    return centred
-
-
-def _rounding(cloud: Moments) -> float:
-    """What singular values lose, against the largest."""
-    return max(cloud.n, cloud.rows.shape[1]) * torch.finfo(torch.float64).eps
 
 
 def _trace_over_largest(x: Float64[Tensor, "m d"]) -> Float64[Tensor, ""]:

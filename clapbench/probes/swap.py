@@ -18,14 +18,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, checked
+from clapbench.probes.base import SideProbe
 from clapbench.probes.paired import PairedProbe, Pairs
+from clapbench.rows import Rows, both, checked, places, tensor
 
 
-def swap_separation(x: Float[Tensor, "n d"], partners: Int[Tensor, "p 2"]) -> Float64[Tensor, ""]:
+def swap_separation(x: Rows, partners: Rows) -> Float64[Tensor, ""]:
     """Distance of rows ``partners`` of ``x`` from each other, against that of any two rows, root mean square.
 
     Raises ValueError for no partners, and for rows that are all equal.
@@ -34,10 +35,11 @@ def swap_separation(x: Float[Tensor, "n d"], partners: Int[Tensor, "p 2"]) -> Fl
     >>> round(swap_separation(x, torch.tensor([[0, 1], [2, 3]])).item(), 4)
     0.1219
     """
-    if not len(partners):
-        raise ValueError("swap_separation: undefined: needs at least 1 pair of swapped partners, got 0.")
     x = checked(x, who="swap_separation")
     n = len(x)
+    partners = places(partners, who="swap_separation (partners)", n=n).to(x.device)
+    if not len(partners):
+        raise ValueError("swap_separation: undefined: needs at least 1 pair of swapped partners, got 0.")
     # Mean over i != j of |x_i - x_j|^2 is twice the variance with n - 1.
     apart = 2 * (x - x.mean(dim=0)).square().sum() / max(n - 1, 1)
     if apart <= (n * torch.finfo(x.dtype).eps) ** 2 * x.square().sum():
@@ -46,7 +48,7 @@ def swap_separation(x: Float[Tensor, "n d"], partners: Int[Tensor, "p 2"]) -> Fl
     return (moved / apart).sqrt()
 
 
-def swap_alignment(clips: Float[Tensor, "n 2 d"], captions: Float[Tensor, "n 2 d"]) -> Float64[Tensor, ""]:
+def swap_alignment(clips: Rows, captions: Rows) -> Float64[Tensor, ""]:
     """Mean cosine between the difference of two captions and that of their clips, in n items.
 
     An item whose clips or whose captions are equal has no direction and counts 0: no model gets it right by it.
@@ -56,11 +58,15 @@ def swap_alignment(clips: Float[Tensor, "n 2 d"], captions: Float[Tensor, "n 2 d
     >>> round(swap_alignment(clips, captions).item(), 4)
     0.7071
     """
+    clips = tensor(clips, who="swap_alignment (audio)", axes="n q d")
     if not len(clips):
         raise ValueError("swap_alignment: undefined: needs at least 1 item of swapped pairs, got 0.")
-    if not (clips.isfinite().all() and captions.isfinite().all()):
-        raise ValueError("swap_alignment: needs finite rows, got some that are not.")
-    sides = [(x.cpu() if x.device.type == "mps" else x).double() for x in (clips, captions)]
+    sides = both(clips, captions, who="swap_alignment", axes="n q d")
+    if sides.audio.shape[1] != 2 or sides.text.shape[1] != 2:
+        raise ValueError(
+            f"swap_alignment: needs items of two clips and two captions, shape (n, 2, d); got "
+            f"{tuple(sides.audio.shape)} and {tuple(sides.text.shape)}."
+        )
     a, t = (x[:, 0] - x[:, 1] for x in sides)
     length = torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(t, dim=1)
     if not length.any():
@@ -75,10 +81,11 @@ class SwapSeparation(SideProbe, PairedProbe):
 
     needs = "swapped partners"
 
-    def __init__(self, side: str, **kwargs: Any) -> None:
+    def __init__(self, side: str | None = None, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return swap_separation(self.rows(self.side), pairs.swapped(self.side))
 
 
@@ -88,5 +95,6 @@ class SwapAlignment(PairedProbe):
     needs = "items of two swapped pairs"
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         audio, text = self.rows("audio"), self.rows("text")
         return swap_alignment(audio[pairs.items[:, :2]], text[pairs.items[:, 2:]])

@@ -21,13 +21,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float64, Int
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, checked
+from clapbench.probes.base import SideProbe
 from clapbench.probes.nearest_two import nearest_two
 from clapbench.probes.neighbours import nearest
 from clapbench.probes.paired import PairedProbe, Pairs
+from clapbench.rows import Rows, checked, places
 
 PLOTTING_POSITIONS = ("i/N", "i/(N+1)")
 MIN_DISTINCT = 4  # rows
@@ -35,10 +36,10 @@ MIN_RATIOS = 2  # left for the line after discarding
 
 
 def two_nn_dimension(
-    x: Float[Tensor, "n d"],
+    x: Rows,
     discard: float = 0.1,
     plotting: str = "i/N",
-    partners: Int[Tensor, "p 2"] | None = None,
+    partners: Rows | None = None,
 ) -> Float64[Tensor, ""]:
     """Two-NN dimension of the distinct rows of ``x``, in float64.
 
@@ -76,7 +77,9 @@ def two_nn_dimension(
             f"two_nn_dimension: needs at least {MIN_RATIOS} ratios, got {kept}: "
             f"discard={discard} of {n} distinct rows. Discard less or give more rows."
         )
-    apart = None if partners is None else place[partners.to(x.device)]
+    apart = None
+    if partners is not None:
+        apart = place[places(partners, who="two_nn_dimension (partners)", n=len(x)).to(x.device)]
     log_mu = _neighbour_ratios(points, partners=apart).sort().values[:kept].log()
     if not log_mu.any():
         raise ValueError("two_nn_dimension: each row has its two nearest others at one distance: no slope.")
@@ -85,13 +88,14 @@ def two_nn_dimension(
     return -(log_mu @ torch.log1p(-f)) / (log_mu @ log_mu)
 
 
-def count_duplicates(x: Float[Tensor, "n d"]) -> int:
+def count_duplicates(x: Rows) -> int:
     """How many rows of ``x`` repeat another exactly: those that ``two_nn_dimension`` leaves out.
 
     >>> count_duplicates(torch.tensor([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]))
     1
     """
-    return len(x) - len(_distinct(checked(x, who="count_duplicates")))
+    x = checked(x, who="count_duplicates")
+    return len(x) - len(_distinct(x))
 
 
 class TwoNN(SideProbe):
@@ -99,16 +103,20 @@ class TwoNN(SideProbe):
 
     duplicates: int | None = None  # rows left out of the last number, as they repeat another
 
-    def __init__(self, side: str, discard: float = 0.1, plotting: str = "i/N", **kwargs: Any) -> None:
+    def __init__(
+        self, side: str | None = None, discard: float = 0.1, plotting: str = "i/N", **kwargs: Any
+    ) -> None:
         super().__init__(side, **kwargs)
         _refuse_settings(discard, plotting, who="TwoNN")
         self.discard = discard
         self.plotting = plotting
 
     def measure(self) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         return self.dimension(partners=None)
 
     def dimension(self, *, partners: Int[Tensor, "p 2"] | None) -> Float64[Tensor, ""]:
+        """The dimension with or without swapped ``partners`` apart; counts ``duplicates`` on the way."""
         rows = self.rows(self.side)
         self.duplicates = count_duplicates(rows)
         return two_nn_dimension(rows, discard=self.discard, plotting=self.plotting, partners=partners)
@@ -120,6 +128,7 @@ class TwoNNApart(PairedProbe, TwoNN):
     needs = "swapped partners"
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
+        """The number, over the rows held; ValueError where it is undefined."""
         partners = pairs.swapped(self.side)
         if not len(partners):
             raise ValueError(f"undefined: needs {self.needs}, and there are none among these rows.")

@@ -11,6 +11,7 @@ from clapbench.report.writer import build, show, show_published
 
 
 def main(arguments: Sequence[str]) -> int:
+    """The command: a sweep's folder in, its summary on disk and on the terminal out; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m clapbench.report",
         description="Rebuilds and prints the summary of a sweep: outputs/NAME. With `published`, recomputes the "

@@ -38,12 +38,15 @@ class Look:
         self.benches = list(dict.fromkeys(cell.bench for cell in summary.sweep.scored))
 
     def colour(self, model: str) -> str:
+        """The colour of a model."""
         return COLOURS[self.models.index(model) % len(COLOURS)]
 
     def line(self, model: str) -> Literal["-", "--"]:
+        """The line of a model: solid, dashed once the colours come round again."""
         return "-" if self.models.index(model) < len(COLOURS) else "--"
 
     def marker(self, bench: str) -> str:
+        """The marker of a benchmark."""
         return MARKERS[self.benches.index(bench) % len(MARKERS)]
 
     def legend(self, figure: Figure) -> None:

@@ -110,6 +110,7 @@ def with_least(row: dict[str, Any], name: str) -> str:
 
 
 def p_value(p: float | None) -> str:
+    """A p of three digits, or that it is below .001."""
     return "<.001" if p is not None and p < 0.0005 else number(p, digits=3)
 
 

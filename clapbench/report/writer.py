@@ -57,6 +57,7 @@ def build(folder: Path, *, n: int | None = None, draws: int | None = None, every
 
 
 def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """Writes a table as NAME.csv into the sweep's folder."""
     files.write_text(folder / f"{name}.csv", sheets.text_of(table))
 
 

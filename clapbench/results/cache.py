@@ -26,6 +26,7 @@ def embeddings_path(*, model: str, bench: str, key: str) -> Path:
 
 
 def save(path: Path, embeddings: Embeddings) -> None:
+    """Writes embeddings to ``path`` as an NPZ, all of it or nothing."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,

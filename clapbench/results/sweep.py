@@ -38,6 +38,7 @@ class Sweep:
 
     @property
     def finished(self) -> tuple[Cell, ...]:
+        """The cells that were computed."""
         return tuple(cell for cell in self.cells if cell.status == "ok")
 
     @property
@@ -58,6 +59,7 @@ class Sweep:
 
     @property
     def failed(self) -> tuple[Cell, ...]:
+        """The cells that ended in an error."""
         return tuple(cell for cell in self.cells if cell.status != "ok")
 
 
@@ -134,4 +136,5 @@ def cases(folder: Path, cell: Cell) -> list[Case]:
 
 
 def count(names: Sequence[Any]) -> str:
+    """``1 cell``, ``2 cells``."""
     return "1 cell" if len(names) == 1 else f"{len(names)} cells"

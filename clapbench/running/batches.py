@@ -26,19 +26,25 @@ Indexed = tuple[Tensor, Tensor]  # positions [n] and rows [n d]
 # Batches are not frozen: Lightning writes their tensors in another precision.
 @dataclass
 class ClipBatch:
+    """Clips to encode, with their positions."""
+
     index: Int[Tensor, " n"]  # positions among the benchmark's distinct clips
     waves: list[Float[Tensor, " _"]]
 
     def to(self, device: torch.device) -> ClipBatch:
+        """The batch with its waves on ``device``."""
         return ClipBatch(index=self.index, waves=[wave.to(device) for wave in self.waves])
 
 
 @dataclass
 class CaptionBatch:
+    """Captions to encode, with their positions."""
+
     index: Int[Tensor, " n"]  # positions among the distinct canonical captions
     captions: list[str]
 
     def to(self, device: torch.device) -> CaptionBatch:
+        """The batch as it is: captions have no device."""
         return self
 
 
@@ -52,6 +58,7 @@ class RowBatch:
     text_index: Int[Tensor, " t"]
 
     def to(self, device: torch.device) -> RowBatch:
+        """The batch with its rows and positions on ``device``."""
         return RowBatch(
             audio=self.audio.to(device),
             audio_index=self.audio_index.to(device),
@@ -223,4 +230,5 @@ def row_loader(embeddings: Embeddings) -> DataLoader[RowBatch]:
 
 
 def chunks(items: Sequence[T], *, size: int) -> Iterator[Sequence[T]]:
+    """``items`` in pieces of ``size``, the last one shorter."""
     return (items[start : start + size] for start in range(0, len(items), size))

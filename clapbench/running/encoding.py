@@ -37,6 +37,7 @@ class Encode(pl.LightningModule):
     def predict_step(
         self, batch: ClipBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> Indexed:
+        """The rows of one batch with their positions."""
         return encode_batch(self.encoder, batch)
 
 
@@ -60,6 +61,7 @@ class Encoding:
 
     @cached_property
     def model(self) -> Encoder | Outside:
+        """The model of the configuration, built when first asked for."""
         torch.manual_seed(self.cfg.seed)  # of weights that are not trained
         model: Encoder | Outside = config.build(self.cfg.model)
         if isinstance(model, Encoder) and self.cfg.compile:

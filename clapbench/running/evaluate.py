@@ -160,4 +160,5 @@ def keep_earlier(folder: Path) -> None:
 
 
 def in_sweep() -> bool:
+    """Whether Hydra runs this as one of several jobs."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

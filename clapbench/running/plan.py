@@ -39,6 +39,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def check_writable(cfg: DictConfig) -> None:
+    """ConfigError where the cell's folder or the cache cannot be written."""
     config.check_writable(cell_folder(cfg), key="outputs")
     config.check_writable(Path(cfg.cache_dir), key="cache_dir")
 
@@ -75,6 +76,7 @@ class Plan:
 
     @classmethod
     def from_config(cls, cfg: DictConfig) -> Plan:
+        """What the configuration ``cfg`` asks for."""
         benchmark = config.build(cfg.bench)
         encoder = encoder_fingerprint(cfg)
         content = {"encoder": encoder, "benchmark": benchmark.fingerprint()}
@@ -93,6 +95,7 @@ class Plan:
         )
 
     def is_met_by(self, cell: Cell | None) -> bool:
+        """Whether the cell holds all that this asks for."""
         done = self.reuse(cell)
         return (
             done is not None and not self.lacking(cell) and (not self.certificate or "certify" in done.extra)

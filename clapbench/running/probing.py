@@ -40,6 +40,7 @@ class Probing(nn.Module):
         self.probes = MetricCollection(dict(probes), compute_groups=False)
 
     def update(self, batch: RowBatch) -> None:
+        """Give every probe a batch of rows."""
         self.probes.update(
             audio=batch.audio,
             text=batch.text,
@@ -80,9 +81,11 @@ class Score(pl.LightningModule):
         self.judgement = judgement
 
     def test_step(self, batch: RowBatch, batch_idx: int) -> None:
+        """Give every probe a batch of rows."""
         self.probing.update(batch)
 
     def on_test_epoch_end(self) -> None:
+        """Compute every probe, and log what is a number."""
         self.probed = self.probing.compute()
         self.log_dict(finite_only({**self.judgement.numbers, **self.probed.values}))
 

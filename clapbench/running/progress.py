@@ -25,6 +25,7 @@ class Rate(ProgressColumn):
     """Finished items per second, in the task's unit."""
 
     def render(self, task: Task) -> Text:
+        """How many units a second."""
         return Text(f"{task.speed or 0.0:.0f} {task.fields['unit']}/s")
 
 
@@ -45,6 +46,7 @@ class Bar(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
+        """Takes the bar away before the error is shown."""
         self.bar.stop()
 
 
@@ -60,6 +62,7 @@ class EncodingProgress(Bar):
         self.clips_per_s = 0.0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Shows a bar for clips and one for captions."""
         self.start = time.perf_counter()
         self.bar.start()
 
@@ -72,12 +75,14 @@ class EncodingProgress(Bar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Counts a batch."""
         unit = "clips" if isinstance(batch, ClipBatch) else "captions"
         self.bar.advance(self.tasks[unit], len(batch.index))
         if unit == "clips":
             self.clips_per_s = self.bar.tasks[self.tasks[unit]].completed / (time.perf_counter() - self.start)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes the bars away."""
         self.bar.stop()
 
 
@@ -88,6 +93,7 @@ class TrainingProgress(Bar):
         super().__init__(TimeRemainingColumn())
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Shows a bar of the steps."""
         self.start, self.clips = time.perf_counter(), 0
         self.task = self.bar.add_task("training", total=trainer.max_steps)
         self.bar.start()
@@ -95,10 +101,12 @@ class TrainingProgress(Bar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Counts a step."""
         self.clips += len(batch.captions)
         self.bar.update(self.task, completed=trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Prints the loss and the scores of this step."""
         numbers = trainer.callback_metrics
         seconds = time.perf_counter() - self.start
         benches = sorted({name.partition("/")[0] for name in numbers if name.endswith("/H")})
@@ -114,4 +122,5 @@ class TrainingProgress(Bar):
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes the bar away."""
         self.bar.stop()

@@ -104,6 +104,19 @@ def read_items(embeddings: Embeddings, cases: Sequence[Case]) -> Items:
     )
 
 
+def items_alone(blocks: Float64[Tensor, "n k k"]) -> Items:
+    """Items of two or three pairs from their own similarities, without rivals: what all protocols but ``pool`` need."""
+    n, none = len(blocks), blocks.new_full((len(blocks), 2), -torch.inf)
+    return Items(
+        pair=blocks[:, :2, :2],
+        rival_clip=none[:, 0],
+        n_rival_clips=torch.zeros(n, dtype=torch.long),
+        rival_caption=none,
+        n_rival_captions=torch.zeros(n, 2, dtype=torch.long),
+        triplet=blocks if blocks.shape[1] == 3 else blocks.new_zeros(0, 3, 3),
+    )
+
+
 class Margins(NamedTuple):
     """By how much each item wins F and G: its closest comparison, in cosine; positive is a hit, 0 a tie."""
 
@@ -112,6 +125,7 @@ class Margins(NamedTuple):
 
     @property
     def H(self) -> Float64[Tensor, " n"]:
+        """By how much an item wins both: the smaller of the two."""
         return torch.minimum(self.F, self.G)
 
 
@@ -170,16 +184,7 @@ def _chance_of_orders(protocol: str) -> dict[str, Fraction]:
     """Exact, over every order of the similarities of one item: 4! of two pairs, 9! of three."""
     size = 3 if protocol == "triplet" else 2
     orders = torch.tensor(list(permutations(range(size * size))), dtype=torch.float64).view(-1, size, size)
-    n = len(orders)
-    none = torch.full((n, 2), -torch.inf, dtype=torch.float64)
-    items = Items(
-        pair=orders[:, :2, :2],
-        rival_clip=none[:, 0],
-        n_rival_clips=torch.zeros(n, dtype=torch.long),
-        rival_caption=none,
-        n_rival_captions=torch.zeros(n, 2, dtype=torch.long),
-        triplet=orders if size == 3 else orders.new_zeros(0, 3, 3),
-    )
+    items, n = items_alone(orders), len(orders)
     margins = RULES[protocol](items)
     return {name: Fraction(int((getattr(margins, name) > 0).sum()), n) for name in NAMES}
 

@@ -50,14 +50,14 @@ def match_ranks(s: Float64[Tensor, " n"], match: Bool[Tensor, " n"]) -> Int[Tens
     return at_least_as_similar + torch.arange(1, len(own) + 1)
 
 
-def average_precision(ranks: Int[Tensor, " m"]) -> float:
-    """Precision at each match among the first 10, over how many matches could be there.
+def average_precision(ranks: Int[Tensor, " m"], depth: int = DEPTH) -> float:
+    """Precision at each match among the first ``depth``, over how many matches could be there; 0 to 1.
 
     >>> average_precision(torch.tensor([1, 4, 11]))
     0.5
     """
-    found = ranks[ranks <= DEPTH]
-    return float((torch.arange(1, len(found) + 1) / found.double()).sum() / min(len(ranks), DEPTH))
+    found = ranks[ranks <= depth]
+    return float((torch.arange(1, len(found) + 1) / found.double()).sum() / min(len(ranks), depth))
 
 
 def recall_chance(k: int, *, matches: int, candidates: int) -> float:

@@ -45,6 +45,7 @@ def average_precision(s: Float64[Tensor, " n"], match: Bool[Tensor, " n"]) -> fl
 
 
 def accuracy_of(hit: Bool[Tensor, " n"]) -> dict[str, Any]:
+    """The share of hits with its n and Wilson interval."""
     hits, n = int(hit.sum()), len(hit)
     return {"n": n, "accuracy": hits / n, "ci95": list(wilson(hits, n))}
 

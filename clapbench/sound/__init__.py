@@ -1,0 +1,1 @@
+"""Waves and mel spectrograms, and synthesised sounds."""

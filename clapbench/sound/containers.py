@@ -34,6 +34,8 @@ class Cut:
 
 @dataclass(frozen=True)
 class Survey:
+    """What the headers of a file say of its sound."""
+
     is_empty: bool = False  # no sound, for certain
     is_mpeg: bool = False  # libsndfile may ask libmpg123, which writes to the terminal
     cut: Cut | None = None
@@ -43,6 +45,8 @@ class Survey:
 
 @dataclass(frozen=True)
 class Chunk:
+    """A chunk of a RIFF-like container: where its body starts and how long it is declared to be."""
+
     tag: bytes
     start: int  # of the body, in bytes
     size: int  # of the body, in bytes, as its header declares
@@ -72,6 +76,7 @@ def survey(path: Path) -> Survey:
 
 
 def is_sync(head: bytes) -> bool:
+    """Whether bytes begin as a frame of MPEG audio does."""
     return head[:1] == b"\xff" and head[1:2] >= b"\xe0"
 
 
@@ -117,6 +122,7 @@ def chunks(
 def body(
     file: BinaryIO, tag: bytes, *, start: int, order: Order, width: int = 4, pad: int = 2, guid: bool = False
 ) -> Chunk | None:
+    """The chunk that ``tag`` names, the first from ``start`` on; None where the file ends before."""
     found = chunks(file, start=start, order=order, width=width, pad=pad, guid=guid)
     return next((chunk for chunk in found if chunk.tag == tag), None)
 

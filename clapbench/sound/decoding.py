@@ -247,6 +247,7 @@ def _joined(parts: list[Part]) -> Part:
 
 
 def with_channels(samples: Float[np.ndarray, "n _"], channels: int) -> Float[np.ndarray, "n {channels}"]:
+    """Samples with this many channels: where their number differs, each is the mean of all."""
     if samples.shape[1] == channels:
         return samples
     return samples.mean(axis=1, keepdims=True).repeat(channels, axis=1)

@@ -50,6 +50,7 @@ class MelPower(nn.Module):
         self.filters = torch.from_numpy(bank).float()
 
     def forward(self, waves: Float[Tensor, "b samples"]) -> Float[Tensor, "b mels frames"]:
+        """Mel power spectrograms of waves, a column every ``hop`` samples."""
         half = self.n_fft // 2
         with torch.autocast(waves.device.type, enabled=False):
             padded = nn.functional.pad(waves.unsqueeze(1), (half, half), mode="reflect").squeeze(1)

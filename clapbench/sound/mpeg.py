@@ -26,6 +26,8 @@ KBITS = {
 
 @dataclass(frozen=True)
 class Frames:
+    """The frames of an mp3, walked from its head."""
+
     count: int  # whole frames of sound
     frame_length: int  # samples of each
     declared: int | None  # frames of sound by the Xing, Info or VBRI header

@@ -130,4 +130,5 @@ def check_sound(
 
 
 def peak(samples: Float[np.ndarray, ...]) -> float:
+    """The largest magnitude of the samples."""
     return max(float(samples.max(initial=0)), -float(samples.min(initial=0)))

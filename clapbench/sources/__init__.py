@@ -1,0 +1,1 @@
+"""Files from elsewhere: found, downloaded, verified, read without running code."""

@@ -72,6 +72,7 @@ def find_local(source: str) -> Path | None:
 
 @lru_cache
 def warn_once(message: str) -> None:
+    """Logs a warning the first time that it is given."""
     log.warning("%s", message)
 
 
@@ -111,5 +112,6 @@ def record_of(wanted: Source) -> Path:
 
 
 def recorded(wanted: Source) -> str | None:
+    """The hash at first use; None where there is none."""
     record = record_of(wanted)
     return record.read_text(encoding="utf-8").split()[0] if record.is_file() else None

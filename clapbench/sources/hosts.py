@@ -36,6 +36,7 @@ def size(source: str) -> int | None:
 
 
 def from_hub(wanted: Source, *, who: str, key: str) -> Path:
+    """The file of a repository on the Hugging Face hub, in the hub's own cache."""
     from huggingface_hub import hf_hub_download
 
     log.info("%s: fetching %s", who, wanted.origin)

@@ -37,6 +37,7 @@ def settings(*, allowed: bool, folder: str | Path | None = None) -> Iterator[Non
 
 
 def current() -> Settings:
+    """The settings that hold now."""
     return SETTINGS.get() or Settings()
 
 
@@ -64,6 +65,7 @@ class Source:
 
     @classmethod
     def parse(cls, uri: str) -> Source:
+        """The parts of a source URI; ValueError for one that is none."""
         plain, _, fragment = uri.partition("#")
         scheme, _, place = plain.partition("://")
         known = {
@@ -86,10 +88,12 @@ class Source:
 
     @property
     def file(self) -> str:
+        """The name of the released file."""
         return self.member or PurePosixPath(urlsplit(self.place).path).name
 
     @property
     def origin(self) -> str:
+        """The URI without member and hash."""
         return self.uri.partition("#")[0]
 
 
@@ -115,6 +119,7 @@ def in_checkpoint_dir(wanted: Source) -> Path | None:
 
 
 def hub_parts(wanted: Source) -> tuple[str, str]:
+    """OWNER/NAME of a repository on the hub, and the file in it."""
     owner, _, rest = wanted.place.partition("/")
     repository, _, file = rest.partition("/")
     return f"{owner}/{repository}", file
@@ -129,6 +134,7 @@ def cached_paths(wanted: Source) -> tuple[Path, Path]:
 
 
 def not_here(what: str, *, origin: str, key: str, who: str) -> NotHereError:
+    """The error for a file that is not here and may not be downloaded."""
     return NotHereError(
         f"{who}: {what} is not on this machine, and download=false. It comes from {origin}: set download=true, "
         f"fetch it ahead with `python -m clapbench.fetch model=NAME`, or set {key}=PATH, or checkpoint_dir=DIR.",

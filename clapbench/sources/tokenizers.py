@@ -57,6 +57,7 @@ def find_local_tokenizer(name: str) -> Path | None:
 
 
 def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds all files of a tokenizer of one kind."""
     return any(all((folder / file).is_file() for file in files) for files in VOCABULARIES)
 
 

@@ -13,6 +13,8 @@ from scipy.stats import binomtest
 
 
 class Interval(NamedTuple):
+    """A 95 % interval of a proportion, 0 to 1."""
+
     low: float
     high: float
 

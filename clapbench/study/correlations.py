@@ -84,6 +84,7 @@ def null_predictors(cells: Sequence[Cell]) -> dict[str, Float[np.ndarray, " n"]]
 
 
 def as_array(values: Iterable[float | int | None]) -> Float[np.ndarray, " n"]:
+    """Numbers as an array, NaN for None."""
     return np.array([defined(value) for value in values], dtype=np.float64)
 
 

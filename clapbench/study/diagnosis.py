@@ -25,6 +25,7 @@ class Span(NamedTuple):
     high: float
 
     def below(self, other: Span) -> bool:
+        """Whether the whole interval lies below the other."""
         return self.high < other.low
 
 
@@ -45,6 +46,8 @@ Verdict = Literal["reference", "text encoder", "joint alignment", "not separable
 
 
 class Diagnosis(NamedTuple):
+    """Where a cell's low H may come from, as a verdict and in words."""
+
     model: str
     bench: str
     verdict: Verdict

@@ -140,5 +140,6 @@ def one_thread() -> Iterator[None]:
 
 
 def over_draws(values: Sequence[float]) -> Drawn:
+    """The mean and the 95 % range of a probe's values."""
     low, high = np.quantile(values, [0.025, 0.975])
     return Drawn(mean=float(np.mean(values)), low=float(low), high=float(high), draws=len(values))

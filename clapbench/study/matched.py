@@ -69,6 +69,8 @@ def matched_size(sweep: Sweep) -> Size | None:
 
 
 class Request(NamedTuple):
+    """A probe of a cell to be measured at a number of rows."""
+
     cell: Cell
     size: Size
     probe: str
@@ -98,6 +100,7 @@ def curve(sweep: Sweep) -> list[Measured]:
 
 
 def part(size: Size, divisor: int) -> Size:
+    """A part of a size, rounded down."""
     return Size(size.audio // divisor, size.text // divisor)
 
 

@@ -42,6 +42,7 @@ def compare(a: Path, b: Path) -> dict[str, Difference]:
 
 
 def read_items(cell: Path) -> pd.DataFrame:
+    """items.csv beside a cell; FileNotFoundError where it is not there."""
     path = cell.with_name("items.csv")
     if not path.is_file():
         raise FileNotFoundError(

@@ -70,6 +70,7 @@ class Summary:
 
     @property
     def n_models(self) -> int:
+        """How many models have cells with H."""
         return len({cell.model for cell in self.sweep.scored})
 
     @property

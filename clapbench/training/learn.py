@@ -59,6 +59,7 @@ class Learn(pl.LightningModule):
         self.betas, self.warmup_steps = (betas[0], betas[1]), warmup_steps
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        """The contrastive loss and each regularizer's term of one batch, logged under their names."""
         clouds = self.clouds(batch)
         similarity = unit(clouds.audio) @ unit(clouds.text).T
         loss = contrastive_loss(clouds.scale * similarity, batch.meaning)
@@ -87,11 +88,13 @@ class Learn(pl.LightningModule):
         )
 
     def on_validation_epoch_start(self) -> None:
+        """Starts without rows."""
         self.rows: list[list[Indexed]] = [[] for _ in range(2 * len(self.held_out))]
 
     def validation_step(
         self, batch: ClipBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
+        """Encodes one batch of a held-out benchmark."""
         self.rows[dataloader_idx].append(encode_batch(self.encoder, batch))
 
     def on_validation_epoch_end(self) -> None:
@@ -106,6 +109,7 @@ class Learn(pl.LightningModule):
             self.log_dict(finite_only(numbers, prefix=f"{name}/"))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with a linear warm-up, then a cosine to 0."""
         # Matrices decay; gains, biases and the temperature do not.
         matrices = [parameter for parameter in self.parameters() if parameter.ndim >= 2]
         others = [parameter for parameter in self.parameters() if parameter.ndim < 2]
@@ -121,6 +125,7 @@ class Learn(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def learning_rate_factor(self, step: int) -> float:
+        """The learning rate at ``step`` in units of its peak, 0 to 1."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         total = max(self.trainer.max_steps, self.warmup_steps + 1)

@@ -50,6 +50,7 @@ class PairBatch:
     swapped_of: Int[Tensor, " m"]
 
     def to(self, device: torch.device) -> PairBatch:
+        """The batch with its waves on ``device``."""
         return PairBatch(
             waves=[wave.to(device) for wave in self.waves],
             captions=self.captions,
@@ -110,6 +111,7 @@ class SynthPairs(IterableDataset[PairBatch]):
         self.pairs = {axis: class_pairs(axis, held=False) for axis in (None, *ATTRIBUTES)}
 
     def loader(self) -> DataLoader[PairBatch]:
+        """The batches, one by one."""
         return DataLoader(self, batch_size=None)
 
     def __iter__(self) -> Iterator[PairBatch]:
@@ -119,6 +121,7 @@ class SynthPairs(IterableDataset[PairBatch]):
             number += 1
 
     def batch(self, rng: np.random.Generator) -> PairBatch:
+        """As many examples as a batch holds; with swapped scenes a swapped partner follows its example."""
         examples: list[Example] = []
         while len(examples) < self.batch_size:
             example = self.example(rng)
@@ -136,6 +139,7 @@ class SynthPairs(IterableDataset[PairBatch]):
         )
 
     def example(self, rng: np.random.Generator) -> Example:
+        """An example of a kind drawn at random."""
         kind = rng.uniform()
         if kind < ORDER_SHARE:
             return self.order(rng)
@@ -144,6 +148,7 @@ class SynthPairs(IterableDataset[PairBatch]):
         return self.single(rng)
 
     def order(self, rng: np.random.Generator) -> Example:
+        """Two events in a row; its partner has them the other way round, in the same noise."""
         pair = pick(rng, self.pairs[None])
         sounds = {key: pick(rng, self.bank.waves[key, None, None]) for key in pair}
         template = pick(rng, list(ORDER_TEMPLATES))
@@ -163,6 +168,7 @@ class SynthPairs(IterableDataset[PairBatch]):
         return with_partner(telling(first, second), telling(second, first))
 
     def attribute(self, rng: np.random.Generator) -> Example:
+        """Two events, one high and one low on an attribute; its partner has them exchanged, in the same noise."""
         axis = pick(rng, list(ATTRIBUTES))
         pair = pick(rng, self.pairs[axis])
         mentioned = tuple(pair[index] for index in rng.permutation(2))
@@ -191,6 +197,7 @@ class SynthPairs(IterableDataset[PairBatch]):
         return with_partner(ways[turn], ways[1 - turn])
 
     def single(self, rng: np.random.Generator) -> Example:
+        """One event, with or without an attribute told."""
         if rng.integers(2):
             key, axis, state = pick(rng, list(self.bank.waves))
         else:
@@ -205,6 +212,7 @@ class SynthPairs(IterableDataset[PairBatch]):
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of ``options``, each as likely."""
     return options[int(rng.integers(len(options)))]
 
 

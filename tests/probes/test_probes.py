@@ -348,10 +348,10 @@ def test_rows_folded_on_two_processes_are_refused(monkeypatch):
 
 PROCESS = """
 import sys, torch, test_probes as t
-from clapbench.probes import base
+from clapbench.probes import moments
 rank, rows = int(sys.argv[1]), t.spectra()["full"]
 torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
-base.CHUNK = 50
+moments.CHUNK = 50
 mine = torch.arange(rank, 500, 2) if rank else torch.tensor([*range(0, 30, 2), 1])  # one folds, one does not
 mine = mine if rank else torch.cat([mine, torch.arange(30, 60, 2)])
 for name, build in t.EVERY_PROBE.items():
@@ -364,7 +364,11 @@ for name, build in t.EVERY_PROBE.items():
 
 def test_two_processes_give_the_number_of_one(tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", PROCESS]
-    path = {**os.environ, "PYTHONPATH": f"{CONF.parent}:{CONF.parent / 'tests'}", "OMP_NUM_THREADS": "1"}
+    path = {
+        **os.environ,
+        "PYTHONPATH": f"{CONF.parent}:{CONF.parent / 'tests'}:{Path(__file__).parent}",
+        "OMP_NUM_THREADS": "1",
+    }
     both = [
         subprocess.Popen([*command, str(rank), str(tmp_path / "store")], env=path, stdout=-1, text=True)
         for rank in (0, 1)

@@ -1,0 +1,1 @@
+"""Synthesised sounds, scenes and captions: the world of the embedded models."""

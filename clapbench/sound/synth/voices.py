@@ -24,10 +24,12 @@ class Sound:
 
 
 def strokes(stroke: Stroke, sound: Sound, *, per_second: float, gains: Gains) -> Wave:
+    """A stroke repeated ``per_second``, with these gains in turn."""
     return repeat(stroke, seconds=sound.seconds, per_second=per_second * sound.rate, gains=gains)
 
 
 def bell(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a struck bell: inharmonic partials that ring out."""
     hz, ring = rng.uniform(620, 760) * sound.pitch, rng.uniform(0.45, 0.7)
     partials = np.array([1.0, 2.0, 2.41, 3.01, 4.2])
     weights = np.array([1.0, 0.7, 0.6, 0.45, 0.35]) * rng.uniform(0.7, 1.3, 5)
@@ -38,6 +40,7 @@ def bell(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def siren(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a siren that sweeps up and down."""
     hz, sweep = rng.uniform(740, 860) * sound.pitch, rng.uniform(2.0, 2.8)
     start, depth = rng.uniform(), rng.uniform(0.38, 0.45)
     octaves = depth * tone(sweep * clock(sound.seconds) + start)
@@ -45,6 +48,7 @@ def siren(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def rain(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of rain: a band of noise with patter."""
     low, high = rng.uniform(1200, 1800), rng.uniform(6000, 7500)
     patter = np.abs(rng.standard_normal(round(2.1 * 400))) ** 3  # 400 drops a second
     gain = 0.5 + 0.5 * patter[(clock(sound.seconds) * 400).astype(np.int64)] / 3
@@ -52,6 +56,7 @@ def rain(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def engine(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of an engine: harmonics that wobble."""
     hz, wobble = rng.uniform(90, 108) * sound.pitch, rng.uniform(5, 8)
     depth = rng.uniform(0.02, 0.05)
     time = clock(sound.seconds)
@@ -62,6 +67,7 @@ def engine(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def beep(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of beeps of one pitch."""
     hz, per_second, on = rng.uniform(900, 1080) * sound.pitch, rng.uniform(4.2, 5.2), rng.uniform(0.05, 0.065)
     time = clock(on)
     edge = np.minimum(1.0, np.minimum(time, on - time) / 0.004)
@@ -69,6 +75,7 @@ def beep(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def whistle(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a whistle with trill and breath."""
     hz, trill = rng.uniform(1750, 2050) * sound.pitch, rng.uniform(9, 13)
     depth, breath = rng.uniform(0.03, 0.05), rng.uniform(0.25, 0.4)
     time = clock(sound.seconds)
@@ -78,6 +85,7 @@ def whistle(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def clap(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of hand claps."""
     centre, per_second, ring = rng.uniform(1100, 1500), rng.uniform(3.8, 4.8), rng.uniform(0.012, 0.02)
     gains = rng.uniform(0.6, 1.0, 32)
     time = clock(0.12)
@@ -87,6 +95,7 @@ def clap(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def drum(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of drum strokes."""
     hz, per_second, ring = rng.uniform(140, 165) * sound.pitch, rng.uniform(3.4, 4.4), rng.uniform(0.06, 0.09)
     gains = rng.uniform(0.7, 1.0, 32)
     time = clock(0.3)
@@ -96,6 +105,7 @@ def drum(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def bird(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a bird: chirps that bend."""
     hz, per_second, bend = (
         rng.uniform(2350, 2750) * sound.pitch,
         rng.uniform(4.2, 5.2),
@@ -109,6 +119,7 @@ def bird(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def wind(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of wind: low noise in gusts."""
     low, high = rng.uniform(250, 350), rng.uniform(500, 800)
     gust, start = rng.uniform(1.2, 2.2), rng.uniform()
     swell = 0.6 + 0.4 * tone(gust * clock(sound.seconds) + start)
@@ -118,6 +129,7 @@ def wind(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def ticking(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a clock that ticks and tocks."""
     hz, per_second, ring = rng.uniform(2900, 3500), rng.uniform(3.8, 4.6), rng.uniform(0.003, 0.005)
     tock = rng.uniform(0.45, 0.6)
     time = clock(0.05)
@@ -126,6 +138,7 @@ def ticking(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def drip(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of dripping water: blips that rise."""
     hz, per_second, rise = rng.uniform(650, 850), rng.uniform(3.2, 4.2), rng.uniform(1.0, 1.5)
     gains = rng.uniform(0.6, 1.0, 32)
     time = clock(0.11)
@@ -134,6 +147,7 @@ def drip(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def phone(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a phone that rings in two tones."""
     hz, ratio = rng.uniform(1150, 1300) * sound.pitch, rng.uniform(1.24, 1.28)
     trill, burst = rng.uniform(15, 18), rng.uniform(0.22, 0.28)
     time = clock(sound.seconds)
@@ -143,12 +157,14 @@ def phone(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def alarm(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of an alarm of two tones in turn."""
     hz, ratio, change = rng.uniform(760, 860) * sound.pitch, rng.uniform(1.45, 1.55), rng.uniform(5.0, 6.2)
     upper = (clock(sound.seconds) * change) % 1 > 0.5
     return tone(phase(hz * np.where(upper, ratio, 1.0)), (1.0, 0.0, 0.5))
 
 
 def thunder(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of thunder: low noise that rolls."""
     high, rolls = rng.uniform(110, 180), rng.uniform(3.0, 5.0)
     weights = rng.uniform(0.3, 1.0, 16)
     time = clock(sound.seconds)
@@ -157,6 +173,7 @@ def thunder(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def footsteps(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of footsteps."""
     per_second, high, scrape = rng.uniform(2.8, 3.4), rng.uniform(250, 380), rng.uniform(0.2, 0.35)
     gains = rng.uniform(0.75, 1.0, 32)
     time = clock(0.16)
@@ -166,6 +183,7 @@ def footsteps(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def knock(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of knocks on wood."""
     hz, per_second, ring = rng.uniform(380, 480), rng.uniform(3.8, 4.8), rng.uniform(0.016, 0.026)
     gains = rng.uniform(0.75, 1.0, 32)
     time = clock(0.14)
@@ -174,6 +192,7 @@ def knock(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def saw(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a saw that goes to and fro."""
     per_second, teeth, low = rng.uniform(2.6, 3.4) * sound.rate, rng.uniform(35, 50), rng.uniform(1800, 2600)
     back = rng.uniform(0.4, 0.6)
     time = clock(sound.seconds)
@@ -184,6 +203,7 @@ def saw(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def laser(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of laser shots: falling sweeps."""
     top, bottom = rng.uniform(3000, 3500) * sound.pitch, rng.uniform(280, 380) * sound.pitch
     zap, gain = rng.uniform(0.26, 0.36), rng.uniform(0.7, 1.0)
     time = clock(zap)
@@ -192,6 +212,7 @@ def laser(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def cricket(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a cricket: pulses in groups."""
     hz, per_second, pulses = rng.uniform(4300, 5000), rng.uniform(4.0, 4.8), rng.uniform(38, 46)
     gains = rng.uniform(0.8, 1.0, 32)
     time = clock(0.078)
@@ -200,6 +221,7 @@ def cricket(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def explosion(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of an explosion: a crack and a boom."""
     boom, crack, high = rng.uniform(0.25, 0.4), rng.uniform(0.06, 0.1), rng.uniform(350, 500)
     time = clock(sound.seconds)
     body = decay(time, seconds=boom) * noise(rng, sound.seconds, low=50.0, high=high)
@@ -207,6 +229,7 @@ def explosion(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def helicopter(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a helicopter: noise chopped by the blades."""
     blades, high, start = rng.uniform(10.5, 13.5), rng.uniform(600, 900), rng.uniform()
     chop = np.exp(-4 * ((clock(sound.seconds) * blades + start) % 1))
     thump = noise(rng, sound.seconds, low=80.0, high=high)
@@ -214,6 +237,7 @@ def helicopter(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def horn(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a car horn: two tones at once."""
     hz, third = rng.uniform(370, 420) * sound.pitch, rng.uniform(1.23, 1.28)
     bright = rng.uniform(0.3, 0.6)
     brass = tuple(1 / k ** round(bright, 1) for k in range(1, 8))
@@ -222,6 +246,7 @@ def horn(sound: Sound, rng: np.random.Generator) -> Wave:
 
 
 def string(sound: Sound, rng: np.random.Generator) -> Wave:
+    """The sound of a plucked string."""
     hz, ring, stiff = rng.uniform(290, 340) * sound.pitch, rng.uniform(0.5, 0.8), rng.uniform(0.0003, 0.0006)
     pluck = rng.uniform(0.12, 0.2)
     time = clock(sound.seconds)

@@ -1,0 +1,1 @@
+"""Terms added to the contrastive loss: one file per formula."""

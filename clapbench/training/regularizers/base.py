@@ -26,6 +26,7 @@ class Clouds:
     scale: Float[Tensor, ""]
 
     def side(self, side: str) -> Float[Tensor, "n d"]:
+        """The rows of ``audio`` or ``text``."""
         return self.audio if side == "audio" else self.text
 
 
@@ -39,13 +40,16 @@ class Regularizer(nn.Module, ABC):
         self.weight = weight
 
     @abstractmethod
-    def term(self, clouds: Clouds) -> Float[Tensor, ""]: ...
+    def term(self, clouds: Clouds) -> Float[Tensor, ""]:
+        """The penalty of a batch, before its weight; differentiable."""
 
     def forward(self, clouds: Clouds) -> Float[Tensor, ""]:
+        """The weighted term of a batch."""
         return self.weight * self.term(clouds)
 
 
 def check_side(side: str, *, who: str) -> str:
+    """``side`` if it is one; ValueError in the name of ``who`` otherwise."""
     if side not in ("audio", "text"):
         raise ValueError(f"{who}: side must be 'audio' or 'text', got {side!r}.")
     return side

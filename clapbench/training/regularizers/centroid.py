@@ -26,5 +26,8 @@ def centroid_distance(audio: Float[Tensor, "n d"], text: Float[Tensor, "m d"]) -
 
 
 class Centroid(Regularizer):
+    """Pulls the centroids of the sides together."""
+
     def term(self, clouds: Clouds) -> Float[Tensor, ""]:
+        """The distance of the centroids."""
         return centroid_distance(clouds.audio, clouds.text)

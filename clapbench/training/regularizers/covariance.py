@@ -28,6 +28,8 @@ def off_diagonal_covariance(z: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
 
 
 class Covariance(Regularizer):
+    """Pushes the dimensions of one side towards having no covariance."""
+
     def __init__(self, *, weight: Weight, side: Literal["audio", "text"]) -> None:
         super().__init__(weight=weight)
         self.side = check_side(side, who="Covariance")

@@ -28,8 +28,11 @@ def swapped_caption_loss(
 
 
 class SwappedCaptions(Regularizer):
+    """Swapped captions as hard negatives."""
+
     reads_swapped = True
 
     def term(self, clouds: Clouds) -> Float[Tensor, ""]:
+        """The loss over the clips whose captions have a swapped partner."""
         chosen = clouds.swapped_of
         return swapped_caption_loss(clouds.audio[chosen], clouds.text[chosen], clouds.swapped, clouds.scale)

@@ -30,9 +30,12 @@ def variance_hinge(z: Float[Tensor, "n d"], target: Positive = 1.0) -> Float[Ten
 
 
 class Variance(Regularizer):
+    """Keeps the spread of each dimension of one side from falling below ``target``."""
+
     def __init__(self, *, weight: Weight, side: Literal["audio", "text"], target: Positive) -> None:
         super().__init__(weight=weight)
         self.side, self.target = check_side(side, who="Variance"), target
 
     def term(self, clouds: Clouds) -> Float[Tensor, ""]:
+        """The hinge on the standard deviations."""
         return variance_hinge(clouds.side(self.side), self.target)
