@@ -37,7 +37,7 @@ class Compositional(Benchmark):
 
     def where(self, clip_id: str) -> str:
         """With the first row of the CSV that names the clip."""
-        rows = (row for row, case in enumerate(self.read_cases(), start=1) if clip_id in case.clips)
+        rows = (row for row, case in enumerate(self.all_cases(), start=1) if clip_id in case.clips)
         return f"bench {self.name!r} row {next(rows, '?')}"
 
 

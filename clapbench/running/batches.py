@@ -14,9 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from clapbench.benchmarks.base import Benchmark
 from clapbench.encoders.base import Encoder
-from clapbench.running import certificate
 from clapbench.schema import Embeddings
-from clapbench.sound.waves import load_wave
+from clapbench.sound.waves import ClipError, load_wave
 
 T = TypeVar("T")
 ROWS_AT_ONCE = 1024  # in one batch of probing
@@ -60,15 +59,15 @@ class RowBatch:
         )
 
 
-class ClipError(ValueError):
-    """A clip that cannot be read. Raised again by a DataLoader, it sheds the worker's traceback."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.rpartition("ClipError: ")[2].strip())
+Row = tuple[int, Tensor] | ClipError
 
 
-class Clips(Dataset[tuple[int, Tensor]]):
-    """Decoded waves of a benchmark's clips, in the order of their ids. `ClipError` names row and file."""
+class Clips(Dataset[Row]):
+    """Decoded waves of a benchmark's clips, in the order of their ids.
+
+    A clip that cannot be read is a `ClipError` in its row's place: raised in a worker, it would come back as a
+    traceback in words.
+    """
 
     def __init__(
         self, benchmark: Benchmark, clips: Sequence[str], *, sample_rate: int, window: float | None
@@ -79,13 +78,26 @@ class Clips(Dataset[tuple[int, Tensor]]):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index: int) -> tuple[int, Tensor]:
+    def __getitem__(self, index: int) -> Row:
         clip = self.clips[index]
         path = self.benchmark.audio_path(clip)
         try:
             return index, load_wave(path, sample_rate=self.sample_rate, window=self.window)
-        except (ValueError, OSError) as error:
-            raise ClipError(f"{self.benchmark.where(clip)}: {error}") from error
+        except ClipError as error:
+            return ClipError(path, error.reason, error.remedy, self.benchmark.where(clip))
+        except FileNotFoundError:
+            where = self.benchmark.where(clip)
+            return ClipError(path, "no such file", "Check bench.root and the paths in the CSV.", where)
+
+
+class ClipLoader(DataLoader[ClipBatch]):
+    """Raises what the workers could not read here, in the process that iterates."""
+
+    def __iter__(self) -> Iterator[ClipBatch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, ClipError):
+                raise batch
+            yield batch
 
 
 class EncodingPlan:
@@ -131,31 +143,9 @@ class EncodingPlan:
             for chunk in chunks(order, size=batch_size)
         ]
         return (
-            DataLoader(clips, batch_size=batch_size, num_workers=num_workers, collate_fn=collate_clips),  # type: ignore[arg-type]
+            ClipLoader(clips, batch_size=batch_size, num_workers=num_workers, collate_fn=collate_clips),  # type: ignore[arg-type]
             DataLoader(captions, batch_size=None),  # type: ignore[arg-type]
         )
-
-    def certificate_loaders(self) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
-        """The batches of `certify.trials`, over a sample of clips and one of captions."""
-        chosen = certificate.sample(len(self.clips))
-        clips = Clips(
-            self.benchmark,
-            [self.clips[row] for row in chosen],
-            sample_rate=self.sample_rate,
-            window=self.window,
-        )
-        waves = [wave for _, wave in clips]  # type: ignore[attr-defined]
-        captions = [self.encoded[row] for row in certificate.sample(len(self.encoded))]
-        of_clips = [
-            ClipBatch(index=torch.tensor(batch), waves=[waves[row] for row in batch])
-            for batch in certificate.batches(len(waves))
-        ]
-        of_captions = [
-            CaptionBatch(index=torch.tensor(batch), captions=[captions[row] for row in batch])
-            for batch in certificate.batches(len(captions))
-            if captions
-        ]
-        return DataLoader(of_clips, batch_size=None), DataLoader(of_captions, batch_size=None)  # type: ignore[arg-type]
 
     def embeddings(self, *, audio: Sequence[Indexed], text: Sequence[Indexed]) -> Embeddings:
         """The encoded batches of both loaders, put back in the order of clips and captions."""
@@ -174,8 +164,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def collate_clips(rows: list[tuple[int, Tensor]]) -> ClipBatch:
-    index, waves = zip(*rows, strict=True)
+def collate_clips(rows: list[Row]) -> ClipBatch | ClipError:
+    """A batch, or the first error among its rows."""
+    read: list[tuple[int, Tensor]] = []
+    for row in rows:
+        if isinstance(row, ClipError):
+            return row
+        read.append(row)
+    index, waves = zip(*read, strict=True)
     return ClipBatch(index=torch.tensor(index), waves=list(waves))
 
 
