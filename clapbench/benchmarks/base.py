@@ -94,7 +94,8 @@ class Benchmark(ABC):
         told = []
         for clip, reason in list(broken.items())[:TOLD]:
             row = self.where(clip).removeprefix(f"bench {self.name!r}").strip()
-            told.append(f"{clip}{f' ({row})' if row else ''}: {reason}")
+            who = f"{clip} ({row})" if row else clip
+            told.append(f"{who}: {reason.removesuffix('.')}")
         return "; ".join([*told, *([f"and {len(broken) - TOLD} more"] if len(broken) > TOLD else [])])
 
     @property

@@ -138,7 +138,7 @@ def test_a_silent_clip_is_an_error_with_its_name(composed: Compose, tmp_path: Pa
     cfg = composed(
         "evaluate", "bench=pairs", *bench, "logger=none", "trainer=cpu", f"outputs={tmp_path / 'outputs'}"
     )
-    with pytest.raises(ValueError, match=r"1_pair\.wav: is silent"):
+    with pytest.raises(ValueError, match=r"1_pair\.wav \(row 2\): is silent"):
         evaluate.evaluate(cfg)
 
 

@@ -308,7 +308,7 @@ class TestRefusals:
     def test_a_clip_that_is_no_audio_is_named(self, composed: Compose, tmp_path: Path) -> None:
         chosen = pairs_folder(tmp_path)
         (tmp_path / "2_pair.wav").write_text("no sound", encoding="utf-8")
-        with pytest.raises(ValueError, match=r"2_pair\.wav: needed a sound file"):
+        with pytest.raises(ValueError, match=r"2_pair\.wav \(row 3\): needed a sound file"):
             evaluate.evaluate(
                 composed("evaluate", "bench=pairs", *chosen, f"outputs={tmp_path}", "logger=none")
             )
