@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 8.0  # seconds that a server gets to open a run, and to take what is left at its end
 KNOCK = 2.0  # seconds that it gets to answer at all
 GROUP = "CLAPBENCH_WANDB_GROUP"
-MODES = ("online", "offline", "disabled", "shared")
+MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")  # of WANDB_MODE
 AGENT = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")  # what `wandb agent` sets
 
 
@@ -73,9 +73,11 @@ def never_failing(what_stands: str) -> Iterator[None]:
         log.warning(
             "%s, but logging failed: %s%s", what_stands, type(error).__name__, reason and f": {reason}"
         )
-        if client := sys.modules.get("wandb"):
+        client: Any = sys.modules.get("wandb")
+        if client:
             with suppress(Exception):  # its process may be dead: the next run starts another
                 client.teardown()
+            client.run = None  # else the next logger goes on with the run that failed
 
 
 def survivor(logger: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ def test_cell_json_holds_the_schema(small, tmp_path: Path) -> None:
     assert len(record["checkpoint"]["sha256"]) == 64
     assert {"torch", "python", "clapbench"} <= set(record["versions"])
     assert Cell.read(tmp_path / "default/mini/synth_order/cell.json") == cell
+
+
+def test_a_cell_knows_the_hash_of_its_items(small, tmp_path: Path) -> None:
+    cell = evaluate.evaluate(small())
+    items = (tmp_path / "default/mini/synth_order/items.csv").read_bytes()
+    assert cell.extra["items_sha256"] == hashlib.sha256(items).hexdigest()
 
 
 def test_scores_equal_a_plain_loop_over_the_embeddings_on_disk(small, tmp_path: Path) -> None:
@@ -296,6 +303,32 @@ class TestRefusals:
             evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
         folder = tmp_path / "default/mini/synth_order"
         assert Cell.read(folder / "cell.previous.json") == first
+        with pytest.raises(FileNotFoundError):  # twice
+            evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
+        assert Cell.read(folder / "cell.previous.json") == first
+
+    def test_a_failure_keeps_its_traceback_until_the_cell_is_done(
+        self, small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(FileNotFoundError):
+            evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
+        kept = tmp_path / "default/mini/synth_order/failed.txt"
+        assert "Traceback (most recent call last)" in kept.read_text(encoding="utf-8")
+        assert "nowhere.pt" in kept.read_text(encoding="utf-8")
+        assert f"mini × synth_order failed. Traceback: {kept}" in caplog.text
+        evaluate.evaluate(small())
+        assert not kept.exists()
+
+    @pytest.mark.parametrize("typo", ["trainer.precision=foo", "+trainer.strategy=foo"])
+    def test_a_mistake_of_configuration_leaves_the_folder_as_it_was(
+        self, small, tmp_path: Path, typo: str
+    ) -> None:
+        evaluate.evaluate(small())
+        folder = tmp_path / "default/mini/synth_order"
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(ConfigError, match="trainer"):
+            evaluate.evaluate(small(typo, "force=true"))
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
     def test_a_missing_clip_is_named(self, composed: Compose, tmp_path: Path) -> None:
         chosen = pairs_folder(tmp_path)
