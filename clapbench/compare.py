@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
-from clapbench.console import console
+from clapbench.console import console, plain
 from clapbench.schema import Cell
 from clapbench.statistics.proportions import Difference
 from clapbench.study.paired import compare
@@ -27,7 +28,11 @@ bootstrap interval over items and the exact McNemar p."""
 def show(a: Path, b: Path, found: dict[str, Difference]) -> None:
     first, second = Cell.read(a), Cell.read(b)
     table = Table(
-        title=f"a: {first.model}, b: {second.model}, on {first.bench} ({first.protocol}, n {first.n_items})",
+        title=escape(
+            plain(
+                f"a: {first.model}, b: {second.model}, on {first.bench} ({first.protocol}, n {first.n_items})"
+            )
+        ),
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         show_edge=False,

@@ -103,7 +103,7 @@ def fetch(nodes: dict[tuple[str, str], DictConfig]) -> list[str]:
         say(f"[bold]{group}={yaml}[/]")
         try:
             if group == "bench":
-                config.check_arguments(node, who=group)
+                config.check_node(node, group=group)
             listed = list(items(group, node))
         except ValueError as error:  # a key that only the user can fill
             errors.append(f"{group} {yaml!r}: {error}")

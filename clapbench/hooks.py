@@ -6,38 +6,35 @@ must not be overlooked, leaves here as ``SystemExit`` behind one printed error.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
 
-from clapbench import config
+from clapbench import config, files
 from clapbench.config import sweep_folder
+from clapbench.config.lines import name_of_training
+from clapbench.config.mistakes import in_our_words
 from clapbench.console import console
 
 # What is wrong with a user's input arrives as one of these; anything else is our own fault and shows its traceback.
 MISTAKES = (OSError, ValueError, HydraException, OmegaConfBaseException)
 
-
-def entry(main: Callable[[], Any], arguments: Sequence[str]) -> None:
-    """Runs a Hydra main, after a look at the names on its command line."""
-    with one_clear_error():
-        config.check_choices(arguments)
-    main()
+OmegaConf.register_new_resolver("clapbench.trained_name", name_of_training, replace=True)
 
 
 @contextmanager
@@ -48,7 +45,7 @@ def one_clear_error(*, debug: bool = False) -> Iterator[None]:
     except Exception as error:
         if debug or not isinstance(error, MISTAKES):
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_our_words(error, sys.argv[1:])}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
@@ -56,27 +53,31 @@ class EvaluateHooks(Callback):
     """Hydra's hooks of conf/evaluate.yaml."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with one_clear_error(debug=config.debug):
+        """Checks the one cell."""
+        with one_clear_error(debug=_debug(config)):
             start([config])
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Says how to upload what was logged offline."""
         say_how_to_sync(config, folder=sweep_folder(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with one_clear_error(debug=config.debug):
+        """Checks every cell of the sweep, and lists them."""
+        with one_clear_error(debug=_debug(config)):
             typed_replaces_grid(config)
             jobs = compose(config)
             start(jobs)
             list_cells(jobs)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Writes, prints and logs the summary; exit code 1 where a cell is lacking."""
         from clapbench import report
         from clapbench.running import loggers
 
         folder = sweep_folder(config)
         path = folder / "report" / "index.html"  # it names the content of every table
         old = path.read_text(encoding="utf-8") if path.is_file() else None
-        with one_clear_error(debug=config.debug):
+        with one_clear_error(debug=_debug(config)):
             summary = report.build(folder)
             report.show(summary)
             if loggers.logs_to_wandb(config.logger) and path.read_text(encoding="utf-8") != old:
@@ -96,18 +97,26 @@ class TrainHooks(Callback):
     """Hydra's hooks of conf/train.yaml."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with one_clear_error(debug=config.debug):
+        """Checks the one training."""
+        with one_clear_error(debug=_debug(config)):
             start_training([config])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with one_clear_error(debug=config.debug):
+        """Checks every training."""
+        with one_clear_error(debug=_debug(config)):
             start_training(compose(config))
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        say_how_to_sync(config, folder=Path(config.outputs, "train", config.model.name))
+        """Says how to upload what was logged offline."""
+        say_how_to_sync(config, folder=Path(config.outputs, "train", config.name))
+
+
+def _debug(cfg: DictConfig) -> bool:
+    return OmegaConf.select(cfg, "debug") is True
 
 
 def say_how_to_sync(cfg: DictConfig, *, folder: Path) -> None:
+    """Says how to upload runs that wandb wrote offline, if there are any."""
     from clapbench.running import loggers
 
     if loggers.logs_to_wandb(cfg.logger) and (hint := loggers.sync_hint(folder)):
@@ -117,35 +126,34 @@ def say_how_to_sync(cfg: DictConfig, *, folder: Path) -> None:
 def typed_replaces_grid(cfg: DictConfig) -> None:
     """``experiment=demo model=mini``: what is typed replaces that axis of the experiment's grid."""
     grid = cfg.hydra.sweeper.get("params") or {}
-    typed = {override.key_or_group for override in parse(cfg.hydra.overrides.task)}
+    typed = {override.key_or_group for override in OverridesParser.create().parse_overrides(_typed(cfg))}
     with read_write(cfg.hydra), open_dict(cfg.hydra):
         for key in list(grid):
             if key in typed:
                 del cfg.hydra.sweeper.params[key]
 
 
-def parse(overrides: Sequence[str]) -> list[Any]:
-    return OverridesParser.create().parse_overrides(list(overrides))
+def _typed(cfg: DictConfig) -> list[str]:
+    """The overrides of the command; their ``${...}`` belong to each job and are left as they are."""
+    overrides = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    return [str(line) for line in overrides]
 
 
 def compose(cfg: DictConfig) -> list[DictConfig]:
     """The configuration of every job that Hydra's basic sweeper will run for ``cfg``, in its order."""
     grid = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
-    axes = []
-    for override in parse([*grid, *cfg.hydra.overrides.task]):
-        if override.is_sweep_override():
-            config.check_choices([override.input_line])
-            axes.append([f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()])
-        else:
-            axes.append([override.input_line])
     loader = GlobalHydra.instance().config_loader()
-    return [loader.load_sweep_config(cfg, list(overrides)) for overrides in itertools.product(*axes)]
+    parser = OverridesParser.create(config_loader=loader)
+    (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*grid, *_typed(cfg)]), None)
+    return [loader.load_sweep_config(cfg, list(overrides)) for overrides in jobs]
 
 
 def start(jobs: Sequence[DictConfig]) -> None:
     """Refuses before the first cell runs all that can be refused; under ``plan=true`` says the plan and ends."""
     from clapbench.running import plan
 
+    check_folders_of_hydra(jobs[0])
     for job in jobs:
         plan.check(job)
         first, own = sweep_folder(jobs[0]), config.sweep_folder(job)
@@ -161,7 +169,9 @@ def start(jobs: Sequence[DictConfig]) -> None:
             except MISTAKES as error:
                 words = f"[red]would fail[/]: {escape(str(error))}"
             console.print(
-                f"[bold]{job.model.name} × {job.bench.name}[/]  {words}", highlight=False, soft_wrap=True
+                f"[bold]{escape(job.model.name)} × {escape(job.bench.name)}[/]  {words}",
+                highlight=False,
+                soft_wrap=True,
             )
         raise SystemExit(0)
     for job in jobs:
@@ -172,24 +182,40 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
     """`start` for train.py."""
     from clapbench.training import fit
 
+    check_folders_of_hydra(jobs[0])
     for job in jobs:
         fit.check(job)
-    refuse_shared_folders([fit.folder_of(job) for job in jobs], names="model.name")
+    refuse_shared_folders([fit.folder_of(job) for job in jobs], names="the key name")
+    for job in jobs:
+        if job.plan:
+            console.print(
+                f"[bold]{escape(job.name)}[/]  {fit.describe(job)}", highlight=False, soft_wrap=True
+            )
+    if jobs[0].plan:
+        raise SystemExit(0)
+
+
+def check_folders_of_hydra(cfg: DictConfig) -> None:
+    """Hydra's own folders have names."""
+    for key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
+        if not str(OmegaConf.select(cfg, key) or "").strip():
+            raise config.ConfigError(
+                f"{key}: needed a folder, got an empty name. Leave it out, or set {key}=DIR."
+            )
 
 
 def refuse_shared_folders(folders: Sequence[Path], *, names: str) -> None:
+    """Two jobs that would write one folder are a mistake."""
     twice = [folder for folder in folders if folders.count(folder) > 1]
     if twice:
         raise config.ConfigError(
-            f"two jobs would write {twice[0]}, which is named by {names}. Give them different names, "
-            f"or type one command for each."
+            f"two jobs would write {twice[0]}, which is named by {names}. Give them different names, as in "
+            f"'model.name=m${{seed}}', or type one command for each."
         )
 
 
 def list_cells(jobs: Sequence[DictConfig]) -> None:
     """sweep.json: the cells of this command, for the summary."""
-    from clapbench import files
-
     first = jobs[0]
     folder = sweep_folder(first)
     record = {

@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from clapbench import compare
 from clapbench.benchmarks.pairs import PairsBenchmark
 from clapbench.results import cache, table
+from clapbench.results.sweep import cases
 from clapbench.running import evaluate
 from clapbench.schema import Cell, Embeddings
 from clapbench.study import paired
@@ -118,6 +119,37 @@ def test_other_items_or_another_protocol_are_refused(
     first.with_name("items.csv").unlink()
     assert compare.main([str(first), str(first)]) == 1
     assert "force=true" in capsys.readouterr().err
+
+
+def test_a_bench_with_columns_named_as_ours_and_captions_like_formulas(
+    composed: Compose, tmp_path: Path
+) -> None:
+    """Its items.csv is that of the same bench without these columns, and what reads it works."""
+    common = ("logger=none", "trainer=cpu", f"outputs={tmp_path}", "probes=[gap_l2]", "bench=pairs")
+    pairs_folder(tmp_path)
+    header, *rows = (tmp_path / "items.csv").read_text(encoding="utf-8").splitlines()
+    extra = [f"7,x.wav,1,0.5,{number}" for number in range(len(rows))]
+    for name, head, ends in (("ours", f"{header},item,clip_third,H,F_a,s_pp", extra), ("none", header, None)):
+        lines = [f"{row},{end}" for row, end in zip(rows, ends, strict=True)] if ends else rows
+        text = "\n".join([head, *lines]).replace("Dog 1 before", "=1+1 before")
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+        chosen = (f"bench.csv={tmp_path / name}.csv", f"bench.root={tmp_path}", f"bench.name={name}")
+        evaluate.evaluate(composed("evaluate", *common, *chosen))
+    paths = [tmp_path / "default" / "mini" / name / "cell.json" for name in ("ours", "none")]
+    ours, none = (paired.read_items(path) for path in paths)
+    assert ours[none.columns].equals(none)
+    assert list(ours["user_item"]) == ["7", "7", "7"]
+    assert list(ours["user_H"]) == ["1", "1", "1"]
+    difference = paired.compare(*paths)["H"]
+    assert (difference.value, difference.a_only, difference.b_only) == (0, 0, 0)
+    cell = Cell.read(paths[0])
+    assert ours["H"].mean() == pytest.approx(cell.scores["H"])
+    bench = PairsBenchmark(name="ours", csv=tmp_path / "ours.csv", root=tmp_path)
+    read = cases(tmp_path / "default", cell)
+    assert [(case.clips, case.captions) for case in read] == [
+        (case.clips, case.captions) for case in bench.cases()
+    ]
+    assert "=1+1 before cat" in bench.captions()
 
 
 def test_the_table_of_cells_has_every_protocol_and_what_h_is_worth(small, tmp_path: Path) -> None:

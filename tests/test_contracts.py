@@ -12,12 +12,13 @@ import pytest
 import torch
 from conftest import ROOT, Compose, yamls
 from fixtures import FIXTURES, OUTSIDE, overrides
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from clapbench import config
 from clapbench.benchmarks.base import Benchmark
 from clapbench.benchmarks.compositional import Compositional
+from clapbench.config.check import signature_kinds
 from clapbench.encoders.base import Encoder, fingerprint
 from clapbench.encoders.outside import Outside
 from clapbench.probes.base import Probe
@@ -59,7 +60,7 @@ def models(kind: type) -> list[str]:
     targets = {
         name: OmegaConf.load(ROOT / "conf" / "model" / f"{name}.yaml")._target_ for name in yamls("model")
     }
-    return [name for name, target in targets.items() if issubclass(config.get_object(target), kind)]
+    return [name for name, target in targets.items() if issubclass(get_object(target), kind)]
 
 
 def inputs(encoder: Encoder) -> list[tuple[Callable[[list[Any]], torch.Tensor], list[Any]]]:
@@ -120,7 +121,7 @@ class TestModel:
     ) -> None:
         node = composed("evaluate", *overrides("model", model, tmp_path)).model
         arguments = {key: value for key, value in OmegaConf.to_container(node).items() if key != "_target_"}
-        kind = config.get_object(node._target_)
+        kind = get_object(node._target_)
         first = fingerprint(kind, arguments)
         assert first == fingerprint(kind, arguments | {"name": "another"})
         assert first != fingerprint(kind, arguments | {"window": 1.5})
@@ -147,7 +148,7 @@ class TestOutside:
     ) -> None:
         node = composed("evaluate", *overrides("model", model, tmp_path)).model
         arguments = {key: value for key, value in OmegaConf.to_container(node).items() if key != "_target_"}
-        kind = config.get_object(node._target_)
+        kind = get_object(node._target_)
         first = kind.fingerprint(arguments)
         assert first == kind.fingerprint(arguments | {"name": "another"})
         for path in tmp_path.iterdir():
@@ -191,7 +192,7 @@ def rows(n: int, d: int, seed: int) -> torch.Tensor:
     return torch.nn.functional.normalize(cloud + 0.5, dim=1)
 
 
-@pytest.mark.parametrize("name", yamls("probe"))
+@pytest.mark.parametrize("name", config.shipped_probes())
 class TestProbe:
     n, d = 60, 16
 
@@ -296,9 +297,9 @@ def test_trainer_and_logger_take_their_arguments(
     group: str, name: str, composed: Compose, tmp_path: Path
 ) -> None:
     cfg = composed("evaluate", *overrides(group, name, tmp_path))
-    config.check_arguments(cfg[group], who=group)
+    config.check_node(cfg[group], group=group)
     if group == "logger":
-        parameters = inspect.signature(config.get_object(cfg.logger._target_)).parameters
+        parameters = inspect.signature(get_object(cfg.logger._target_)).parameters
         assert {"folder", "group", "run", "run_id", "content"} <= set(parameters)
 
 
@@ -307,7 +308,7 @@ def test_a_set_of_probes_lists_probes(name: str, tmp_path: Path) -> None:
     assert overrides("probe_set", name, tmp_path)
     listed = config.probe_configs(name)
     assert listed
-    assert set(listed) <= set(yamls("probe"))
+    assert set(listed) <= set(config.shipped_probes())
 
 
 @pytest.mark.parametrize("name", yamls("experiment"))
@@ -317,12 +318,18 @@ def test_an_experiment_composes_under_the_root_it_is_for(
     chosen = overrides("experiment", name, tmp_path)
     trains = not (ROOT / "conf" / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").count("sweep:")
     if trains:
-        cfg = composed("train", *chosen)
-        config.check_keys(cfg, root="train")
-        for node in (cfg.model, cfg.data, cfg.trainer, *cfg.regularizer.values()):
-            config.check_arguments(node, who=name)
+        config.check(composed("train", *chosen), root="train")
     else:
         check(composed("evaluate", *chosen))
+
+
+@pytest.mark.parametrize("group", ["model", "bench"])
+def test_every_argument_has_a_kind(group: str) -> None:
+    """A key without an annotation is one that nobody checks."""
+    for name in yamls(group):
+        node = config.shipped(ROOT / "conf" / group / f"{name}.yaml")
+        kinds = signature_kinds(get_object(node._target_))
+        assert [key for key in OmegaConf.to_container(node) if key in kinds and kinds[key] is Any] == []
 
 
 @pytest.mark.parametrize("group", sorted(FIXTURES))

@@ -14,19 +14,22 @@ from conftest import ROOT
 PACKAGE = ROOT / "clapbench"
 # Folders and lone modules of the package, the highest first; a line imports only from lines below it.
 WINGS = [
+    "cli",
+    "jobs",
     "hooks",
     "training",
     "running report compare",
     "encoders benchmarks study fetch __init__",
     "sources config probes results scoring",
-    "sound files console schema statistics",
+    "sound files console schema sheets kinds statistics",
 ]
 LEVEL = {wing: -number for number, line in enumerate(WINGS) for wing in line.split()}
 KNOWS = {  # library -> the only places that may import it
     "wandb": ["running.loggers"],
-    "hydra": ["hooks", "config", "running", "training", "fetch"],
+    "hydra": ["cli", "hooks", "config", "running", "training", "fetch"],
     "pytorch_lightning": ["running", "training"],
     "matplotlib": ["report"],
+    "av": ["sound"],
     "soundfile": ["sound", "benchmarks.synthetic"],
 }
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from csv import Error as FormatError
-from csv import reader
-from itertools import count, zip_longest
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Mapping
+from pathlib import Path
 
+from clapbench.benchmarks.tables import Clips, first_names
+from clapbench.console import plain
 from clapbench.schema import Case, Embeddings, Judgement
+from clapbench.sound.decoding import LIBSNDFILE, decoder_of
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class Benchmark(ABC):
         self.dropped = 0  # cases without clips, known after `cases`
         self.missing = 0  # clips that are not on disk, likewise
         self.broken: dict[str, str] = {}  # clips that cannot be read, with why
-        self._read: list[Case] | None = None
+        self._files = Clips(self.root)
+        self._read: list[Case] | None = None  # as ``read_cases`` gave them
         self._cases: list[Case] | None = None
 
     @abstractmethod
@@ -110,8 +112,15 @@ class Benchmark(ABC):
         """Distinct captions, as first seen."""
         return tuple(dict.fromkeys(caption for case in self.cases() for caption in case.captions))
 
+    @property
+    def files(self) -> Clips:
+        """The clips below ``root``, which some benchmarks know only when they have looked for it."""
+        if self._files.root != self.root:
+            self._files = Clips(self.root)
+        return self._files
+
     def audio_path(self, clip_id: str) -> Path:
-        return self.root / clip_id
+        return self.files.file(clip_id)
 
     def where(self, clip_id: str) -> str:
         """Who names the clip, as errors about its file begin."""
@@ -120,16 +129,16 @@ class Benchmark(ABC):
     def with_clips(self, cases: list[Case]) -> list[Case]:
         """The cases whose clips are all on disk and not `broken`; others are an error unless ``allow_missing``."""
         clips = dict.fromkeys(clip for case in cases for clip in case.clips)
-        missing = [clip for clip in clips if not self.audio_path(clip).is_file()]
+        missing = [clip for clip in clips if not os.path.isfile(self.audio_path(clip))]
         gone = {*missing, *self.broken}
         if not gone:
             return cases
         whole = [case for case in cases if gone.isdisjoint(case.clips)]
         if missing and not (self.allow_missing and whole):
             raise FileNotFoundError(
-                f"bench {self.name!r}: {len(missing)} of {len(clips)} clips are missing under {self.root} "
-                f"(first: {missing[0]}). Set bench.root=PATH, bench.allow_missing=true to leave out their items, "
-                f"or run bench=synth_order to try the pipeline without a download."
+                f"bench {self.name!r}: {len(missing)} of {len(clips)} clips are missing under {plain(self.root)} "
+                f"(first: {first_names(missing)}). Set bench.root=PATH, bench.allow_missing=true to leave out their "
+                f"items, or run bench=synth_order to try the pipeline without a download."
             )
         if not whole:
             raise ValueError(
@@ -144,73 +153,21 @@ class Benchmark(ABC):
             self.name,
             self.dropped,
             len(cases),
-            missing[0],
+            first_names(missing),
         )
         return whole
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over each distinct clip's id and bytes, and every case's ids, captions and match."""
+        """SHA-256 (hex) over each distinct clip's id and bytes, and every case's ids, captions and match.
+
+        A clip that libsndfile does not read by itself counts with its decoder, whose versions may differ in samples.
+        """
         digest = hashlib.sha256()
         for clip in self.clips():
-            content = hashlib.sha256(self.audio_path(clip).read_bytes()).hexdigest()
-            digest.update(json.dumps([clip, content]).encode())
+            path = self.audio_path(clip)
+            content = [clip, hashlib.sha256(path.read_bytes()).hexdigest()]
+            decoder = decoder_of(path)
+            digest.update(json.dumps(content if decoder == LIBSNDFILE else [*content, decoder]).encode())
         for case in self.cases():
             digest.update(json.dumps([case.clips, case.captions, case.match]).encode())
         return digest.hexdigest()
-
-
-def read_table(csv: Path, *, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV with at least these columns, cells as text; a repeated column gets ``.1``, as in pandas.
-
-    Byte-order marks, any line ends and empty lines are read; a row that is too short ends in empty cells. Raises
-    ``FileNotFoundError``, and ``ValueError`` that names the benchmark, the file and, where there is one, the row.
-    """
-    if not csv.is_file():
-        raise FileNotFoundError(f"bench {name!r}: needed a CSV, found no file {csv}. Set bench.csv=PATH.")
-    try:
-        with csv.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = [line for line in reader(file, strict=True) if line] or [[]]
-        if not header:
-            raise FormatError("it is empty")
-    except (UnicodeDecodeError, FormatError) as error:
-        raise ValueError(f"bench {name!r}: {csv} is not a CSV in UTF-8: {error}. Mend the file.") from error
-    names = column_names(header)
-    absent = [column for column in columns if column not in names]
-    if absent:
-        raise ValueError(
-            f"bench {name!r}: {csv} needs the columns {', '.join(columns)}; it lacks {', '.join(absent)} and has "
-            f"{', '.join(names)}. Rename its columns."
-        )
-    if not lines:
-        raise ValueError(f"bench {name!r}: {csv} has a header but 0 rows. Add one row per item.")
-    for number, line in enumerate(lines, start=1):
-        if len(line) > len(names):
-            raise ValueError(
-                f"bench {name!r}: {csv} row {number} has more fields than its header: {len(line)}, not {len(names)}. "
-                f"Quote captions with commas."
-            )
-    return [dict(zip_longest(names, line, fillvalue="")) for line in lines]
-
-
-def column_names(header: Sequence[str]) -> list[str]:
-    """The columns of a CSV's first line, different from each other.
-
-    >>> column_names(["file", " caption", "file", ""])
-    ['file', 'caption', 'file.1', 'Unnamed: 3']
-    """
-    names: list[str] = []
-    for place, given in enumerate(header):
-        name = given.strip() or f"Unnamed: {place}"
-        again = (f"{name}.{number}" for number in count(1))
-        names.append(name if name not in names else next(other for other in again if other not in names))
-    return names
-
-
-def clip_id(path: str, *, who: str) -> str:
-    """The path of a clip in POSIX form, refused unless it is relative and stays below the root."""
-    parts = PurePosixPath(path.strip().replace("\\", "/"))
-    if not parts.name or ".." in parts.parts or parts.is_absolute() or PureWindowsPath(path.strip()).drive:
-        raise ValueError(
-            f"{who}: needed a clip's path relative to bench.root and below it, got {path!r}. Correct it."
-        )
-    return str(parts)

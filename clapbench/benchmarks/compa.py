@@ -17,13 +17,14 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from unicodedata import normalize
 
 from filelock import FileLock
 
-from clapbench.benchmarks.base import column_names, read_table
-from clapbench.benchmarks.compositional import CAPTIONS, FILES, Compositional, pair_case, read_pairs
+from clapbench.benchmarks.compositional import CAPTIONS, FILES, NONE, Compositional, columns_of, read_pairs
+from clapbench.benchmarks.tables import column_names, composed, nearest, read_table, spellings
+from clapbench.console import plain
 from clapbench.files import sha256_of
+from clapbench.kinds import Count, File, Name, Place, Text
 from clapbench.schema import Case
 from clapbench.sources import downloads
 from clapbench.sources.archives import unpack, what_it_is
@@ -31,7 +32,7 @@ from clapbench.sources.source import NotHereError, Source, cache_folder, current
 
 log = logging.getLogger(__name__)
 
-Places = dict[Path, dict[str, Path]]  # folder -> clip id -> file, of the clips that lie there
+Places = dict[Path, dict[str, Path]]  # folder -> name in the CSV -> file, of the clips that lie there
 
 
 class Compa(Compositional):
@@ -44,11 +45,11 @@ class Compa(Compositional):
     def __init__(
         self,
         *,
-        name: str,
-        items: int,
-        source: str | None = None,
-        root: str | Path | None = None,
-        csv: str | Path | None = None,
+        name: Name,
+        items: Count,
+        source: Text | None = None,
+        root: Place | None = None,
+        csv: File | None = None,
         protocol: str = "official",
         allow_missing: bool = False,
     ) -> None:
@@ -58,7 +59,6 @@ class Compa(Compositional):
         super().__init__(name=name, root=self.given or ".", protocol=protocol, allow_missing=allow_missing)
         self.items, self.source = items, source
         self.csv = None if csv is None else Path(csv).expanduser()
-        self.paths: dict[str, Path] = {}
 
     def downloads(self) -> tuple[str, ...]:
         return () if self.given is not None or self.source is None else (self.source,)
@@ -72,26 +72,22 @@ class Compa(Compositional):
             return f"fetch {', '.join(map(file_of, self.downloads()))}"
         return None if unpacked(archive).is_dir() else f"unpack {archive.name}"
 
-    def audio_path(self, clip_id: str) -> Path:
-        return self.paths.get(clip_id, self.root / clip_id)
-
     def read_cases(self) -> list[Case]:
         folder = self.folder()
         files = list(walk(folder))
         table = self.csv or self.find_csv(folder, files)
-        cases = read_pairs(table, name=self.name)
+        named = names_of(read_table(table, name=self.name, columns=(*CAPTIONS, *FILES)))
+        places = find_places(named, files, root=folder)
+        self.root = self.find_clips(places, count=len(named), table=table) if places else folder
+        cases = read_pairs(table, name=self.name, clips=self.files)
         if len(cases) != self.items:
             log.warning(
                 "bench %r: %s holds %d items, as released %d. Is it this benchmark?",
                 self.name,
-                table,
+                plain(table),
                 len(cases),
                 self.items,
             )
-        clips = clips_of(cases)
-        places = find_places(clips, files, root=folder)
-        self.root = self.find_clips(places, count=len(clips), table=table) if places else folder
-        self.paths = places.get(self.root, {})
         return cases
 
     def fetched(self) -> Path | None:
@@ -143,10 +139,10 @@ class Compa(Compositional):
         tables = [file for file in files if file.suffix.lower() == ".csv"]
         fitting = [table for table in tables if not lacking(table)]
         if not fitting:
-            found = "; ".join(f"{table} lacks {', '.join(lacking(table))}" for table in tables) or "no CSV"
+            found = "; ".join(map(lacks, tables)) or "no CSV"
             raise ValueError(
-                f"bench {self.name!r}: needed a CSV below {folder} with the columns {', '.join((*CAPTIONS, *FILES))}, "
-                f"found {found}. Set bench.root=DIR, or bench.csv=FILE."
+                f"bench {self.name!r}: needed a CSV below {plain(folder)} with the columns "
+                f"{', '.join((*CAPTIONS, *FILES))}, found {found}. Set bench.root=DIR, or bench.csv=FILE."
             )
         if len(fitting) > 1:
             as_released = [table for table in fitting if rows_of(table) == self.items]
@@ -155,8 +151,8 @@ class Compa(Compositional):
             fitting = [table for table, share in here.items() if share >= enough]
         if len(fitting) > 1:
             raise ValueError(
-                f"bench {self.name!r}: needed one CSV below {folder}, found {len(fitting)} that could be it: "
-                f"{', '.join(map(str, fitting))}. Set bench.csv=FILE."
+                f"bench {self.name!r}: needed one CSV below {plain(folder)}, found {len(fitting)} that could be it: "
+                f"{', '.join(map(plain, fitting))}. Set bench.csv=FILE."
             )
         return fitting[0]
 
@@ -178,10 +174,10 @@ class Compa(Compositional):
             if held[folder] > held[near] or (distance[folder], held[folder]) == (distance[near], held[near])
         ]
         if doubt:
-            told = ", ".join(f"{folder} holds {held[folder]}" for folder in (near, *doubt))
+            told = ", ".join(f"{plain(folder)} holds {held[folder]}" for folder in (near, *doubt))
             raise ValueError(
-                f"bench {self.name!r}: needed one folder with the {count} clips of {table}; {told}. "
-                f"Set bench.root=FOLDER and bench.csv={table}."
+                f"bench {self.name!r}: needed one folder with the {count} clips of {plain(table)}; {told}. "
+                f"Set bench.root=FOLDER and bench.csv={plain(table)}."
             )
         return near
 
@@ -218,6 +214,18 @@ def lacking(table: Path) -> list[str]:
     return [column for column in (*CAPTIONS, *FILES) if column not in names]
 
 
+def lacks(table: Path) -> str:
+    """A CSV that is not in the format, in words: what it lacks, and what else it may be."""
+    try:
+        has = list(read_table(table, name="", columns=())[0])
+    except ValueError as error:
+        also = str(error).partition(f"{plain(table)} ")[2].rstrip(".")
+    else:
+        near = {column: nearest(column, (*CAPTIONS, *FILES)) for column in has}
+        also = ", ".join(f"has {plain(column)}" for column, of in near.items() if of in lacking(table))
+    return f"{plain(table)} lacks {', '.join(lacking(table))}{f' ({also})' if also else ''}"
+
+
 def rows_of(table: Path) -> int:
     """How many rows a CSV has; 0 where it cannot be read."""
     try:
@@ -229,28 +237,31 @@ def rows_of(table: Path) -> int:
 def share_here(table: Path, files: Sequence[Path], *, root: Path) -> float:
     """Which share of a CSV's clips lies in one folder; 0 where it cannot be read."""
     try:
-        clips = clips_of([pair_case(row, who="") for row in read_table(table, name="", columns=FILES)])
+        named = names_of(read_table(table, name="", columns=FILES))
     except ValueError:
         return 0.0
-    return max(map(len, find_places(clips, files, root=root).values()), default=0) / len(clips)
+    most = max(map(len, find_places(named, files, root=root).values()), default=0)
+    return most / len(named) if named else 0.0
 
 
-def clips_of(cases: Sequence[Case]) -> list[str]:
-    return list(dict.fromkeys(clip for case in cases for clip in case.clips))
+def names_of(rows: Sequence[dict[str, str]]) -> list[str]:
+    """The names of clips in a CSV, each once, as they are written there."""
+    names = [row.get(column, "") for row in rows for column in columns_of(row).clips]
+    return list(dict.fromkeys(name for name in names if name.strip() not in NONE))
 
 
-def find_places(clips: Sequence[str], files: Sequence[Path], *, root: Path) -> Places:
-    """The folders, ``root`` or below it, in which clips of these ids lie; composed and decomposed letters are one."""
+def find_places(names: Sequence[str], files: Sequence[Path], *, root: Path) -> Places:
+    """The folders, ``root`` or below it, in which clips of these names lie, in any spelling that `Clips` finds."""
     wanted = defaultdict(list)
-    for clip in clips:
-        tail = normalize("NFC", clip).split("/")
-        wanted[tail[-1]].append((clip, tail))
+    for name in names:
+        for path in dict.fromkeys(map(composed, spellings(name))):
+            wanted[path.rpartition("/")[2]].append((name, path.split("/")))
     places: Places = defaultdict(dict)
     for file in files:
-        parts = normalize("NFC", file.relative_to(root).as_posix()).split("/")
-        for clip, tail in wanted.get(parts[-1], ()):
+        parts = composed(file.relative_to(root).as_posix()).split("/")
+        for name, tail in wanted.get(parts[-1], ()):
             if parts[-len(tail) :] == tail:
-                places[file.parents[len(tail) - 1]].setdefault(clip, file)
+                places[file.parents[len(tail) - 1]].setdefault(name, file)
     return dict(places)
 
 

@@ -11,9 +11,13 @@ Source of the format: Ghosh et al. 2024 (CompA: Addressing the Gap in Compositio
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from clapbench.benchmarks.base import Benchmark, clip_id, read_table
+from clapbench.benchmarks.base import Benchmark
+from clapbench.benchmarks.tables import Clips, clip_id, read_table, refuse_twins
+from clapbench.console import plain
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.scoring import pairs
 
@@ -41,64 +45,91 @@ class Compositional(Benchmark):
         return f"bench {self.name!r} row {next(rows, '?')}"
 
 
-def read_pairs(csv: Path, *, name: str) -> list[Case]:
+class Columns(NamedTuple):
+    """Which columns of a row hold its captions and their clips, and what those are called that hold ids of videos."""
+
+    captions: tuple[str, ...]
+    clips: tuple[str, ...]
+    videos: dict[str, str]
+
+
+def columns_of(row: dict[str, str]) -> Columns:
+    twice = all(column in row for column in LOCAL_FILES)
+    third = any(row.get(column, "").strip() not in NONE for column in THIRD)
+    return Columns(
+        captions=(*CAPTIONS, *(THIRD[:1] if third else ())),
+        clips=(*(LOCAL_FILES if twice else FILES), *(THIRD[1:] if third else ())),
+        videos=dict(zip(FILES, VIDEOS, strict=True)) if twice else {},
+    )
+
+
+def read_pairs(csv: Path, *, name: str, clips: Clips | None = None) -> list[Case]:
     """The cases of a CSV in the CompA format. ``ValueError`` names the benchmark, the file and the row.
 
-    A row that repeats another is told: as released, both count.
+    ``clips`` finds the files that its names stand for; without, names are ids. A row that repeats another is told: as
+    released, both count. So are columns that items.csv will have under another name.
     """
     rows = read_table(csv, name=name, columns=(*CAPTIONS, *FILES))
-    cases = [
-        pair_case(row, who=f"bench {name!r}: {csv} row {number}") for number, row in enumerate(rows, start=1)
-    ]
+    who = f"bench {name!r}: {plain(csv)}"
+    refuse_twins(rows, (*CAPTIONS, *THIRD, *(FILES if not columns_of(rows[0]).videos else ())), who=who)
+    cases = [pair_case(row, who=f"{who} {row.place}", clips=clips) for row in rows]
     first: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
     for number, case in enumerate(cases, start=1):
         before = first.setdefault((case.clips, case.captions), number)
         if before != number:
             log.warning(
-                "bench %r: %s row %d repeats row %d (%r); both count.",
-                name,
-                csv,
-                number,
+                "%s %s repeats row %d (%r); both count.",
+                who,
+                rows[number - 1].place,
                 before,
                 case.captions[0],
             )
+    say_renamed(list(cases[0].about), who=who)
     return cases
 
 
-def pair_case(row: dict[str, str], *, who: str) -> Case:
+def say_renamed(columns: Sequence[str], *, who: str) -> None:
+    renamed = {column: name for column, name in pairs.beside_computed(columns).items() if name != column}
+    if renamed:
+        log.warning(
+            "%s has the columns %s, as items.csv has of its own; there its are called %s.",
+            who,
+            ", ".join(renamed),
+            ", ".join(renamed.values()),
+        )
+
+
+def pair_case(row: dict[str, str], *, who: str, clips: Clips | None = None) -> Case:
     """One row of the CompA format as a case: clips and captions p, r and perhaps a third; match the identity."""
-    files, ids = FILES, {}
-    if all(column in row for column in LOCAL_FILES):
-        files, ids = LOCAL_FILES, dict(zip(FILES, VIDEOS, strict=True))
-    caption_columns, clip_columns = list(CAPTIONS), list(files)
-    if any(row.get(column, "").strip() not in NONE for column in THIRD):
-        caption_columns.append(THIRD[0])
-        clip_columns.append(THIRD[1])
-    captions = [row.get(column, "") for column in caption_columns]
-    for column, caption in zip(caption_columns, captions, strict=True):
-        if caption.strip() in NONE:
-            raise ValueError(
-                f"{who}: needed a caption, {column} is {caption.strip() or 'empty'}. Fill it, or take the row out."
-            )
-    clips = []
-    for column in clip_columns:
-        path = row.get(column, "")
-        if path.strip() in NONE:
-            raise ValueError(
-                f"{who}: needed a clip's path, {column} is {path.strip() or 'empty'}. Fill it, or take the row out."
-            )
-        clips.append(clip_id(path, who=who))
-    for what, given in (("captions", captions), ("clips", clips)):
-        twice = next((one for place, one in enumerate(given) if one in given[:place]), None)
+    columns = columns_of(row)
+    for what, chosen in (("caption", columns.captions), ("clip's path", columns.clips)):
+        for column in chosen:
+            given = row.get(column, "").strip()
+            if given in NONE:
+                raise ValueError(
+                    f"{who}: needed a {what}, {column} is {given or 'empty'}. Fill it, or take the row out."
+                )
+    captions = [row[column] for column in columns.captions]
+    found = clips.id_of if clips is not None else clip_id
+    ids = [found(row[column], who=who) for column in columns.clips]
+    for what, several in (("captions", captions), ("clips", ids)):
+        twice = next((one for place, one in enumerate(several) if one in several[:place]), None)
         if twice is not None:
-            number = "two" if len(given) == 2 else "three"
+            number = "two" if len(several) == 2 else "three"
             raise ValueError(
                 f"{who}: needed {number} different {what}, got {twice!r} twice. Take the row out."
             )
-    taken = {*CAPTIONS, *files, *THIRD}
+    taken = {*CAPTIONS, *columns.clips, *FILES, *THIRD} - columns.videos.keys()
+    about = {column: value for column, value in row.items() if column not in taken}
     return Case(
-        clips=tuple(clips),
+        clips=tuple(ids),
         captions=tuple(captions),
-        match=tuple(tuple(i == j for j in range(len(clips))) for i in range(len(clips))),
-        about={ids.get(column, column): value for column, value in row.items() if column not in taken},
+        match=tuple(tuple(i == j for j in range(len(ids))) for i in range(len(ids))),
+        about={video_column(column, columns, row): value for column, value in about.items()},
     )
+
+
+def video_column(column: str, columns: Columns, row: dict[str, str]) -> str:
+    """What a column goes to the tables as: one of ids of videos by a name of its own, where that is free."""
+    name = columns.videos.get(column, column)
+    return name if name not in row else column

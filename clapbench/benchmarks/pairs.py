@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clapbench.benchmarks.compositional import Compositional, read_pairs
+from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case
 
 
@@ -14,9 +15,9 @@ class PairsBenchmark(Compositional):
     def __init__(
         self,
         *,
-        name: str,
-        csv: str | Path,
-        root: str | Path,
+        name: Name,
+        csv: File,
+        root: Folder,
         protocol: str = "official",
         allow_missing: bool = False,
     ) -> None:
@@ -26,4 +27,4 @@ class PairsBenchmark(Compositional):
         self.csv = Path(csv).expanduser()
 
     def read_cases(self) -> list[Case]:
-        return read_pairs(self.csv, name=self.name)
+        return read_pairs(self.csv, name=self.name, clips=self.files)

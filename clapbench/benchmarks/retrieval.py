@@ -9,15 +9,18 @@ from pathlib import Path
 
 import torch
 
-from clapbench.benchmarks.base import Benchmark, clip_id, read_table
+from clapbench.benchmarks.base import Benchmark
+from clapbench.benchmarks.tables import Row, first_names, lacks_columns, read_table, refuse_twins
+from clapbench.console import plain
+from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.scoring.retrieval import items, retrieved
 from clapbench.scoring.similarity import NEAR_TIE, margins_of, similarities_of
 
 log = logging.getLogger(__name__)
 
-
-CAPTION = re.compile(r"caption(_\d+)?")  # caption, or Clotho's caption_1 to caption_5
+# Clotho's caption_1 to caption_5; .1 where a name stands twice
+CAPTION = re.compile(r"caption(_?\d+)?(\.\d+)?")
 FILES = ("file_name", "file", "audio", "filename")  # columns that hold a clip's path
 AUDIOCAPS = ("youtube_id", "start_time")  # or these, which name a segment of a video
 AUDIOCAPS_FILES = (
@@ -38,9 +41,9 @@ class Retrieval(Benchmark):
     def __init__(
         self,
         *,
-        name: str,
-        csv: str | Path,
-        root: str | Path,
+        name: Name,
+        csv: File,
+        root: Folder,
         file: str | None = None,
         allow_missing: bool = False,
     ) -> None:
@@ -48,14 +51,14 @@ class Retrieval(Benchmark):
         super().__init__(name=name, root=root, protocol="official", allow_missing=allow_missing)
         self.csv = Path(csv).expanduser()
         self.file = file
-        self.first_row: dict[str, int] = {}  # of each clip, known after `cases`
+        self.first_row: dict[str, str] = {}  # of each clip, known after `cases`
 
     @property
     def n_items(self) -> int:
         return len(self.clips())
 
     def where(self, clip_id: str) -> str:
-        return f"bench {self.name!r} row {self.first_row.get(clip_id, '?')}"
+        return f"bench {self.name!r} {self.first_row.get(clip_id, 'row ?')}"
 
     def read_cases(self) -> list[Case]:
         """A case per clip with its captions; `with_clips` makes them one."""
@@ -63,28 +66,30 @@ class Retrieval(Benchmark):
         columns = self.caption_columns(list(rows[0]))
         paths = self.paths(rows)
         captions: dict[str, dict[str, None]] = {}
-        before: dict[tuple[str, ...], int] = {}
+        before: dict[tuple[str, ...], Row] = {}
         segments: dict[str, tuple[str, ...]] = {}
         repeated = 0
         self.first_row = {}
-        for number, (row, path) in enumerate(zip(rows, paths, strict=True), start=1):
-            who = f"bench {self.name!r}: {self.csv} row {number}"
-            clip, told = clip_id(path, who=who), [row[column] for column in columns]
+        for row, path in zip(rows, paths, strict=True):
+            who = f"bench {self.name!r}: {plain(self.csv)} {row.place}"
+            clip, told = self.files.id_of(path, who=who), [row[column] for column in columns]
             empty = [column for column, caption in zip(columns, told, strict=True) if not caption.strip()]
             if empty:
                 raise ValueError(
                     f"{who}: needed a caption, {empty[0]} is empty. Fill it, or take the row out."
                 )
-            earlier = before.setdefault((row.get("audiocap_id", ""), clip, *told), number)
-            if earlier != number:
-                raise ValueError(f"{who} repeats row {earlier} ({clip}: {told[0]!r}). Take one out.")
+            earlier = before.setdefault((row.get("audiocap_id", ""), clip, *told), row)
+            if earlier is not row:
+                raise ValueError(
+                    f"{who} repeats {earlier.place} ({plain(clip)}: {plain(repr(told[0]))}). Take one out."
+                )
             segment = tuple(row[column] for column in AUDIOCAPS if column in row)
             if segments.setdefault(clip, segment) != segment:
                 raise ValueError(
-                    f"{who}: needed one file per segment, got {clip} for {segments[clip]} and {segment}. "
+                    f"{who}: needed one file per segment, got {plain(clip)} for {segments[clip]} and {segment}. "
                     f"Set bench.file to a pattern that tells them apart, as '{AUDIOCAPS_FILES[-1]}'."
                 )
-            self.first_row.setdefault(clip, number)
+            self.first_row.setdefault(clip, row.place)
             own = captions.setdefault(clip, {})
             repeated += len(told) - len(set(told) - set(own))
             own.update(dict.fromkeys(told))
@@ -93,7 +98,7 @@ class Retrieval(Benchmark):
                 "bench %r: %d captions of %s stand more than once for one clip, and count once.",
                 self.name,
                 repeated,
-                self.csv,
+                plain(self.csv),
             )
         return [
             Case(clips=(clip,), captions=tuple(own), match=((True,) * len(own),))
@@ -105,33 +110,35 @@ class Retrieval(Benchmark):
         found = [name for name in names if CAPTION.fullmatch(name)]
         if found and (self.file is not None or set(FILES) & set(names) or set(AUDIOCAPS) <= set(names)):
             return found
-        raise ValueError(
-            f"bench {self.name!r}: {self.csv} needs the columns file_name, caption_1 ... (Clotho), or "
-            f"{', '.join(AUDIOCAPS)}, caption (AudioCaps), or one of {', '.join(FILES)} and caption; "
-            f"it has {', '.join(names)}. Rename its columns."
+        raise lacks_columns(
+            f"bench {self.name!r}: {plain(self.csv)}",
+            needed=f"file_name, caption_1 ... (Clotho), or {', '.join(AUDIOCAPS)}, caption (AudioCaps), or one of "
+            f"{', '.join(FILES)} and caption",
+            names=names,
+            known=(*FILES, *AUDIOCAPS, "caption", *(f"caption_{number}" for number in range(10))),
         )
 
-    def paths(self, rows: Sequence[dict[str, str]]) -> list[str]:
+    def paths(self, rows: Sequence[Row]) -> list[str]:
         """Each row's clip; where patterns compete, by that which most rows have a file for, the first of equals."""
         column = next((column for column in FILES if column in rows[0]), None)
         if self.file is not None:
             patterns: tuple[str, ...] = (self.file,)
         else:
             patterns = AUDIOCAPS_FILES if column is None else (f"{{{column}}}",)
+            used = AUDIOCAPS if column is None else (column,)
+            refuse_twins(rows, used, who=f"bench {self.name!r}: {plain(self.csv)}")
         try:
-            named = {pattern: [pattern.format_map(row) for row in rows] for pattern in patterns}
+            named = {pattern: [self.files.named(pattern, row) for row in rows] for pattern in patterns}
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             raise ValueError(
-                f"bench {self.name!r}: bench.file needs a pattern of the columns of {self.csv}, "
-                f"{', '.join(rows[0])}; got {self.file!r} ({error!r}). Correct it."
+                f"bench {self.name!r}: bench.file needs a pattern of the columns of {plain(self.csv)}, "
+                f"{plain(', '.join(rows[0]))}; got {self.file!r} ({error!r}). Correct it."
             ) from error
-        here = {
-            pattern: sum((self.root / path).is_file() for path in paths) for pattern, paths in named.items()
-        }
+        here = {pattern: sum(map(self.files.has, paths)) for pattern, paths in named.items()}
         if len(patterns) > 1 and not any(here.values()):
             raise FileNotFoundError(
-                f"bench {self.name!r}: none of {len(rows)} rows has a file under {self.root} that is called "
-                f"{' or '.join(patterns)} (first: {named[patterns[0]][0]}). "
+                f"bench {self.name!r}: none of {len(rows)} rows has a file under {plain(self.root)} that is called "
+                f"{' or '.join(patterns)} (first: {first_names(named[patterns[0]][:1])}). "
                 f"Set bench.root=PATH, or bench.file to the pattern of your files."
             )
         return named[max(patterns, key=here.__getitem__)]
@@ -142,7 +149,7 @@ class Retrieval(Benchmark):
         if len(case.clips) < 2:
             raise ValueError(
                 f"bench {self.name!r}: needed at least 2 clips to choose from, got {len(case.clips)} "
-                f"({self.dropped} left out). Add rows to {self.csv}, or the missing clips to {self.root}."
+                f"({self.dropped} left out). Add rows to {plain(self.csv)}, or the missing clips to {plain(self.root)}."
             )
         return [case]
 

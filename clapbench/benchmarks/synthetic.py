@@ -18,6 +18,7 @@ import pandas as pd
 import soundfile
 
 from clapbench.benchmarks.compositional import CAPTIONS, FILES, Compositional, read_pairs
+from clapbench.kinds import Count, Name, Output, Seed
 from clapbench.schema import Case
 from clapbench.sound.synth.events import ATTRIBUTES, SAMPLE_RATE
 from clapbench.sound.synth.scenes import Scene, attribute_item, mix, order_item
@@ -33,11 +34,11 @@ class SyntheticBenchmark(Compositional):
     def __init__(
         self,
         *,
-        name: str,
+        name: Name,
         kind: Literal["order", "attribute"],
-        n: int,
-        seed: int,
-        root: str | Path,
+        n: Count,
+        seed: Seed,
+        root: Output,
         protocol: str = "official",
         allow_missing: bool = False,
     ) -> None:

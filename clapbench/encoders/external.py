@@ -24,6 +24,7 @@ import numpy as np
 
 from clapbench.encoders.outside import Outside, check_dimensions, check_rows, unit_rows
 from clapbench.files import sha256_of
+from clapbench.kinds import Folder, Name, Seconds, Text
 from clapbench.schema import Embeddings
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,12 @@ class External(Outside):
     def __init__(
         self,
         *,
-        name: str,
-        python: str,
-        entry: str,
-        path: str = ".",
-        timeout: float | int | None = 3600,
-        version: str | int | float | None = None,
+        name: Name,
+        python: Text,
+        entry: Text,
+        path: Folder = ".",
+        timeout: Seconds | None = 3600.0,
+        version: Text | None = None,
     ) -> None:
         if timeout is not None and timeout <= 0:
             raise ValueError(f"model {name!r}: timeout must be positive seconds or null, got {timeout}.")
@@ -178,7 +179,7 @@ def rows_in(path: Path) -> np.ndarray | None:
     return np.load(path, allow_pickle=False) if path.is_file() else None
 
 
-def interpreter(python: str, *, model: str) -> tuple[str, str]:
+def interpreter(python: Text, *, model: str) -> tuple[str, str]:
     """Absolute path and version line of an interpreter. A link stays one: a virtual environment is known by its own."""
     found = shutil.which(os.path.expanduser(python))
     if found is None:
@@ -209,7 +210,7 @@ def interpreter(python: str, *, model: str) -> tuple[str, str]:
     return path, line
 
 
-def entry_folder(path: str, *, model: str) -> Path:
+def entry_folder(path: str | Path, *, model: str) -> Path:
     folder = Path(path).expanduser().absolute()
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -218,7 +219,7 @@ def entry_folder(path: str, *, model: str) -> Path:
     return folder
 
 
-def source_of(entry: str, *, path: Path, model: str) -> Path | None:
+def source_of(entry: Text, *, path: Path, model: str) -> Path | None:
     """The file under ``path`` that defines the module of ``entry``; None where it is installed elsewhere."""
     module, _, function = entry.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), function)):

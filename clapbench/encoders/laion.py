@@ -23,6 +23,7 @@ from transformers.initialization import no_init_weights
 
 from clapbench.encoders import htsat
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
+from clapbench.kinds import File, Name, Sha256, Text, UpTo10s
 from clapbench.sound.mel import MelPower
 from clapbench.sources import checkpoints
 
@@ -52,12 +53,12 @@ class LaionClap(TokenEncoder):
     def __init__(
         self,
         *,
-        name: str,
-        source: str | None = None,
-        checkpoint: str | None = None,
-        sha256: str | None = None,
-        window: float | int | None = LONGEST,
-        tokenizer: str = "roberta-base",
+        name: Name,
+        source: Text | None = None,
+        checkpoint: File | None = None,
+        sha256: Sha256 | None = None,
+        window: UpTo10s = LONGEST,
+        tokenizer: Text = "roberta-base",
         fusion: bool,
     ) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ from transformers.initialization import no_init_weights
 
 from clapbench.encoders.base import Encoder, silence_after
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer
+from clapbench.kinds import File, Name, Place, Seconds, Sha256, Text
 from clapbench.sound.mel import MelPower
 from clapbench.sources import checkpoints
 
@@ -42,7 +43,7 @@ class M2dAudio(Encoder):
     sample_rate = 16_000
 
     def __init__(
-        self, *, name: str, window: float | int | None, frames: int, audio_proj: type[nn.Module]
+        self, *, name: str, window: Seconds | None, frames: int, audio_proj: type[nn.Module]
     ) -> None:
         super().__init__()
         if window is not None and not window > 0:
@@ -84,11 +85,11 @@ class M2dStacked(M2dAudio):
     def __init__(
         self,
         *,
-        name: str,
-        source: str | None = None,
-        checkpoint: str | None = None,
-        sha256: str | None = None,
-        window: float | int | None = 10.0,
+        name: Name,
+        source: Text | None = None,
+        checkpoint: File | None = None,
+        sha256: Sha256 | None = None,
+        window: Seconds | None = 10.0,
     ) -> None:
         super().__init__(name=name, window=window, frames=1001, audio_proj=Stacked)
         path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
@@ -123,11 +124,11 @@ class M2dPair(M2dAudio, TokenEncoder):
     def __init__(
         self,
         *,
-        name: str,
-        window: float | int | None,
+        name: Name,
+        window: Seconds | None,
         frames: int,
         audio_proj: type[nn.Module],
-        tokenizer: str,
+        tokenizer: Text,
     ) -> None:
         super().__init__(name=name, window=window, frames=frames, audio_proj=audio_proj)
         self.tokenizer = Tokenizer(tokenizer, max_length=POSITIONS, model=name)
@@ -146,12 +147,12 @@ class M2dClap(M2dPair):
     def __init__(
         self,
         *,
-        name: str,
-        tokenizer: str,
-        source: str | None = None,
-        checkpoint: str | None = None,
-        sha256: str | None = None,
-        window: float | int | None = 10.0,
+        name: Name,
+        tokenizer: Text,
+        source: Text | None = None,
+        checkpoint: File | None = None,
+        sha256: Sha256 | None = None,
+        window: Seconds | None = 10.0,
     ) -> None:
         super().__init__(
             name=name, window=window, frames=1001, audio_proj=SemanticProjector, tokenizer=tokenizer
@@ -190,14 +191,14 @@ class M2dClap2024(M2dPair):
     def __init__(
         self,
         *,
-        name: str,
-        tokenizer: str,
-        source: str | None = None,
-        checkpoint: str | None = None,
-        sha256: str | None = None,
-        text_source: str | None = None,
-        text_checkpoint: str | None = None,
-        window: float | int | None = 10.0,
+        name: Name,
+        tokenizer: Text,
+        source: Text | None = None,
+        checkpoint: File | None = None,
+        sha256: Sha256 | None = None,
+        text_source: Text | None = None,
+        text_checkpoint: Place | None = None,
+        window: Seconds | None = 10.0,
     ) -> None:
         super().__init__(name=name, window=window, frames=608, audio_proj=MeanProjector, tokenizer=tokenizer)
         path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)

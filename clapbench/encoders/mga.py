@@ -32,6 +32,7 @@ from transformers.models.clap.modeling_clap import ClapAudioEncoder
 from clapbench.encoders import htsat
 from clapbench.encoders.base import silence_after
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
+from clapbench.kinds import File, Name, Sha256, Text, UpTo10s
 from clapbench.sound.mel import MelPower
 from clapbench.sources import checkpoints
 
@@ -63,12 +64,12 @@ class MgaClap(TokenEncoder):
     def __init__(
         self,
         *,
-        name: str,
-        source: str | None = None,
-        checkpoint: str | None = None,
-        sha256: str | None = None,
-        window: float | int | None = LONGEST,
-        tokenizer: str = "google-bert/bert-base-uncased",
+        name: Name,
+        source: Text | None = None,
+        checkpoint: File | None = None,
+        sha256: Sha256 | None = None,
+        window: UpTo10s = LONGEST,
+        tokenizer: Text = "google-bert/bert-base-uncased",
     ) -> None:
         super().__init__()
         if window is None or not 0 < window <= LONGEST:

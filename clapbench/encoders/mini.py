@@ -14,12 +14,14 @@ that share every word.
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from clapbench.encoders.base import Encoder, silence_after
+from clapbench.kinds import File, Name, Seconds, Sha256, Text
 from clapbench.sound.mel import MelPower
 from clapbench.sound.synth.captions import vocabulary, words
 from clapbench.sources import checkpoints
@@ -41,12 +43,12 @@ class MiniClap(Encoder):
     def __init__(
         self,
         *,
-        name: str,
-        source: str | None = None,
-        checkpoint: str | None = None,
-        sha256: str | None = None,
-        window: float | int | None = 6.0,
-        text: str = "sequence",
+        name: Name,
+        source: Text | None = None,
+        checkpoint: File | None = None,
+        sha256: Sha256 | None = None,
+        window: Seconds | None = 6.0,
+        text: Literal["sequence", "bag"] = "sequence",
         pretrained: bool = True,
     ) -> None:
         super().__init__()

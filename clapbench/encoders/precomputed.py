@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from clapbench.encoders.outside import NOUN, Outside, check_dimensions, check_rows, unit_rows
 from clapbench.files import sha256_of
+from clapbench.kinds import File, Name
 from clapbench.schema import Embeddings
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Precomputed(Outside):
     places = frozenset({"name", "file"})
     certifiable = False
 
-    def __init__(self, *, name: str, file: str) -> None:
+    def __init__(self, *, name: Name, file: File) -> None:
         self.name, self.file = name, find(file, model=name)
 
     @classmethod
@@ -129,7 +130,7 @@ def sole_names(paths: Iterable[str]) -> dict[str, str]:
     return {name: same[0] for name, same in paths_of.items() if len(same) == 1}
 
 
-def find(file: str, *, model: str) -> Path:
+def find(file: str | Path, *, model: str) -> Path:
     path = Path(file).expanduser()
     if not path.is_file():
         raise FileNotFoundError(

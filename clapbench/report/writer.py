@@ -16,7 +16,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from clapbench import files
+from clapbench import files, sheets
 from clapbench.console import console
 from clapbench.report import terminal
 from clapbench.report.wording import number
@@ -57,7 +57,7 @@ def build(folder: Path, *, n: int | None = None, draws: int | None = None, every
 
 
 def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
-    files.write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    files.write_text(folder / f"{name}.csv", sheets.text_of(table))
 
 
 def show(summary: Summary) -> None:

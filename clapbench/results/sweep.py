@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clapbench import sheets
 from clapbench.schema import Case, Cell
 
 ITEM = ("caption_p", "caption_r", "clip_p", "clip_r")  # columns of items.csv that name an item's rows
@@ -113,8 +113,7 @@ def cases(folder: Path, cell: Cell) -> list[Case]:
         raise FileNotFoundError(
             f"cell {cell.model} × {cell.bench}: its items are not at {path}. Run the cell again with force=true."
         )
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = sheets.read(path)
     lacking = [name for name in ITEM if rows and name not in rows[0]]
     if lacking:
         raise ValueError(

@@ -18,14 +18,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from clapbench import config, files
+from clapbench import config, files, sheets
 from clapbench.results import cache
 from clapbench.results.provenance import provenance
 from clapbench.running import loggers
 from clapbench.running.plan import Plan, cell_folder, check, check_writable, label_of, read_cell
 from clapbench.running.stopping import raise_if_stopped, stoppable
 from clapbench.running.terminal import say
-from clapbench.running.trainer import check_devices
 from clapbench.schema import Cell, Embeddings, Judgement
 from clapbench.sources import source
 
@@ -45,7 +44,6 @@ def evaluate(cfg: DictConfig) -> Cell:
     raises there too. A `config.ConfigError` is always raised, and leaves the folder as it was.
     """
     check(cfg)
-    check_devices(cfg)
     check_writable(cfg)
     with stoppable(GO_ON), source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
         try:
@@ -207,7 +205,7 @@ def write(plan: Plan, cell: Cell, *, items: tuple[dict[str, Any], ...]) -> Cell:
     """Writes items.csv, then the cell, which knows its hash; what a failure left goes."""
     if items:
         path = plan.folder / "items.csv"
-        files.write_text(path, pd.DataFrame(items).to_csv(index=False, lineterminator="\n"))
+        files.write_text(path, sheets.text_of(pd.DataFrame(items)))
         cell.extra["items_sha256"] = files.sha256_of(path)
     files.write_text(plan.folder / "cell.json", cell.to_json())
     (plan.folder / "failed.txt").unlink(missing_ok=True)

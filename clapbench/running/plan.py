@@ -16,6 +16,7 @@ from clapbench.encoders.base import Encoder, Hearing, fingerprint, hearing
 from clapbench.encoders.outside import Outside
 from clapbench.results import cache
 from clapbench.running.clips import ClipCheck
+from clapbench.running.devices import check_devices
 from clapbench.schema import SCORING_VERSION, Cell
 from clapbench.sources import source
 
@@ -28,29 +29,14 @@ def cell_folder(cfg: DictConfig) -> Path:
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses what cannot work, before anything is made: keys, arguments, probes, names of folders."""
-    config.check_keys(cfg, root="evaluate")
-    for group in ("model", "bench", "logger"):
-        config.check_arguments(cfg[group], who=group)
-    ours = config.shipped_keys("trainer")
-    if cfg.trainer is None or set(cfg.trainer) - ours:  # else there is no need to import Lightning
-        config.check_arguments(cfg.trainer, who="trainer")
-    for key in ("model.name", "bench.name", "sweep"):
-        config.check_folder_name(OmegaConf.select(cfg, key), key=key)
-    config.probe_configs(cfg.probes)
-    if not (isinstance(cfg.seed, int) and cfg.seed >= 0):
-        raise config.ConfigError(f"seed: needed a whole number, 0 or more, got {cfg.seed}. Set seed=0.")
-    n, draws = cfg.matched.n, cfg.matched.draws
-    if not (n is None or (isinstance(n, int) and n >= 4)) or not (isinstance(draws, int) and draws >= 2):
-        raise config.ConfigError(
-            f"matched: needed n null or at least 4 rows, and at least 2 draws; got n={n}, draws={draws}. "
-            f"Set matched.n=null matched.draws=40."
-        )
-    if str(cfg.trainer.precision) in ("16-true", "bf16-true"):
-        raise config.ConfigError(
-            f"trainer.precision: needed one that keeps the clips in float32, got {cfg.trainer.precision}. "
-            f"Set trainer.precision=bf16-mixed, 16-mixed or 32-true."
-        )
+    """Refuses what cannot work, before anything is made, and puts values in as their kinds have them.
+
+    Keys, types and ranges, files that must be there, probes, the device, and what the benchmark's constructor says.
+    """
+    config.check(cfg, root="evaluate")
+    config.probe_configs(cfg.probes, cfg.probe)
+    check_devices(cfg)
+    config.build(cfg.bench)
 
 
 def check_writable(cfg: DictConfig) -> None:
@@ -132,7 +118,7 @@ class Plan:
             clips=heard and ClipCheck.of(benchmark, hearing=heard, fingerprint=whole, cache=cache_folder),
             encoder=encoder,
             **content_keys(encoder, benchmark, fingerprint=whole, model=cfg.model.name),
-            probes=config.probe_configs(cfg.probes),
+            probes=config.probe_configs(cfg.probes, cfg.probe),
             certificate=cfg.certify,
             force=cfg.force,
             compile=cfg.compile,
@@ -223,7 +209,9 @@ def describe(cfg: DictConfig) -> str:
         if work := benchmark.preparation():
             before.append(work)
     if before:
-        return f"{', '.join(before)}, encode, score, {len(config.probe_configs(cfg.probes))} probes"
+        return (
+            f"{', '.join(before)}, encode, score, {len(config.probe_configs(cfg.probes, cfg.probe))} probes"
+        )
     with source.settings(allowed=False, folder=cfg.checkpoint_dir):
         wanted = Plan.from_config(cfg)
     old = read_cell(wanted.folder)

@@ -87,8 +87,6 @@ class Score(pl.LightningModule):
 
 def build_probes(nodes: Mapping[str, DictConfig]) -> dict[str, Probe]:
     """A Metric per probe, by name."""
-    for name, node in nodes.items():
-        config.check_arguments(node, who=f"probe.{name}")
     return {name: config.build(node) for name, node in nodes.items()}
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from itertools import permutations
+from itertools import chain, count, permutations
 from typing import Any, NamedTuple
 
 import torch
@@ -253,11 +253,29 @@ def judge(embeddings: Embeddings, cases: Sequence[Case], *, protocol: str) -> Ju
     )
 
 
+COMPUTED = ("item", *(f"{of}_{pair}" for of in ("caption", "clip") for pair in ("p", "r", "third")))
+COMPUTED += ("s_pp", "s_pr", "s_rp", "s_rr", *NAMES, *(f"margin_{name}" for name in NAMES))  # of items.csv
+
+
+def beside_computed(columns: Sequence[str]) -> dict[str, str]:
+    """What a benchmark's own columns are called in items.csv, where a computed one may have their name.
+
+    >>> beside_computed(["template", "H", "user_H"])
+    {'template': 'template', 'H': 'user_H_2', 'user_H': 'user_H'}
+    """
+    found: dict[str, str] = {}
+    for column in columns:
+        names = chain([f"user_{column}"], (f"user_{column}_{number}" for number in count(2)))
+        taken = {*COMPUTED, *columns, *found.values()}
+        found[column] = next(name for name in names if name not in taken) if column in COMPUTED else column
+    return found
+
+
 def rows(items: Items, cases: Sequence[Case], *, protocol: str) -> Iterator[dict[str, Any]]:
     """The rows of items.csv: one per case, s_tc with t the caption and c the clip, then the case's own columns.
 
     Margins are those of ``protocol``: by how much the closest comparison is won, in cosine. Empty for an item that the
-    protocol does not judge.
+    protocol does not judge. A case's own column never stands in for a computed one (see `beside_computed`).
     """
     margins = iter(zip(*(side.tolist() for side in RULES[protocol](items)), strict=True))
     pairs = ("p", "r", "third") if len(items.triplet) else ("p", "r")
@@ -274,5 +292,5 @@ def rows(items: Items, cases: Sequence[Case], *, protocol: str) -> Iterator[dict
             "H": None if f is None or g is None else int(f > 0 and g > 0),
             "margin_F": f,
             "margin_G": g,
-            **case.about,
+            **{name: case.about[column] for column, name in beside_computed(list(case.about)).items()},
         }

@@ -35,7 +35,9 @@ SIGNATURES = {
 }
 
 
-def find(*, checkpoint: str | None, source: str | None, sha256: str | None, model: str) -> tuple[Path, str]:
+def find(
+    *, checkpoint: str | Path | None, source: str | None, sha256: str | None, model: str
+) -> tuple[Path, str]:
     """The checkpoint's path and the SHA-256 of its bytes.
 
     Raises ``FileNotFoundError`` that says what to type when there is none, and ``ValueError`` with both

@@ -7,7 +7,6 @@ drawn, by a key over all that decides it, so nothing is drawn twice, nor lost wh
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from clapbench import config, files
+from clapbench import config, files, sheets
 from clapbench.console import console
 from clapbench.results.sweep import Matching, Sweep, cases
 from clapbench.results.table import rows_of
@@ -216,7 +215,7 @@ def _key(one: Request, matching: Matching) -> str:
 
 def _write(path: Path, rows: Sequence[Measured]) -> None:
     table = pd.DataFrame(rows, columns=Measured._fields)
-    files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    files.write_text(path, sheets.text_of(table))
 
 
 def _read(path: Path) -> dict[str, Measured]:
@@ -224,12 +223,11 @@ def _read(path: Path) -> dict[str, Measured]:
     if not path.is_file():
         return {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [
-                Measured(**{name: _parsed(name, row[name]) for name in Measured._fields})
-                for row in csv.DictReader(file)
-            ]
-    except (ValueError, KeyError, csv.Error) as error:
+        rows = [
+            Measured(**{name: _parsed(name, row[name]) for name in Measured._fields})
+            for row in sheets.read(path)
+        ]
+    except (ValueError, KeyError) as error:
         log.warning("%s is not what a summary writes (%r). It is written anew.", path, error)
         return {}
     return {row.key: row for row in rows if row.key}

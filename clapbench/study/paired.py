@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from clapbench import sheets
 from clapbench.schema import Cell
 from clapbench.statistics.proportions import Difference, paired
 
 ITEM = ["item", "caption_p", "caption_r", "clip_p", "clip_r"]  # what makes two rows the same item
+JUDGED = ["F", "G", "H"]
 
 
 def compare(a: Path, b: Path) -> dict[str, Difference]:
@@ -24,15 +26,16 @@ def compare(a: Path, b: Path) -> dict[str, Difference]:
             f"compare: needed one protocol, got {cells[0].protocol} in {a} and {cells[1].protocol} in {b}. "
             f"Run one of them again with bench.protocol."
         )
-    keys = [set(map(tuple, table[ITEM].astype(str).to_numpy())) for table in tables]
+    keys = [set(map(tuple, table[ITEM].to_numpy())) for table in tables]
     if keys[0] != keys[1]:
         raise ValueError(
             f"compare: needed the same items, got {len(keys[0] - keys[1])} that only {a} has and "
             f"{len(keys[1] - keys[0])} that only {b} has. Compare two models on one benchmark."
         )
-    both = tables[0].merge(tables[1], on=ITEM, suffixes=("_a", "_b"), validate="one_to_one")
+    one, other = (table[[*ITEM, *JUDGED]] for table in tables)
+    both = one.merge(other, on=ITEM, suffixes=("_a", "_b"), validate="one_to_one")
     found = {}
-    for name in ("F", "G", "H"):
+    for name in JUDGED:
         judged = both[[f"{name}_a", f"{name}_b"]].dropna()
         found[name] = paired(judged[f"{name}_a"].to_numpy() > 0, judged[f"{name}_b"].to_numpy() > 0)
     return found
@@ -44,10 +47,17 @@ def read_items(cell: Path) -> pd.DataFrame:
         raise FileNotFoundError(
             f"compare: needed {path} beside the cell, found none. Run the cell again with force=true."
         )
-    table = pd.read_csv(path, keep_default_na=True)
-    absent = [column for column in (*ITEM, "F", "G", "H") if column not in table.columns]
+    table = pd.DataFrame(sheets.read(path))
+    absent = [column for column in (*ITEM, *JUDGED) if column not in table.columns]
     if absent:
         raise ValueError(
             f"compare: {path} lacks {', '.join(absent)}: it is no benchmark of pairs. Choose one that is."
         )
+    for name in JUDGED:
+        try:
+            table[name] = pd.to_numeric(table[name])  # an empty cell: the protocol does not judge the item
+        except ValueError as error:
+            raise ValueError(
+                f"compare: {path} needs 0, 1 or nothing in {name}: {error}. Run the cell again with force=true."
+            ) from error
     return table

@@ -16,6 +16,7 @@ from clapbench.files import sha256_of
 from clapbench.results.provenance import provenance
 from clapbench.running import loggers
 from clapbench.running.batches import EncodingPlan
+from clapbench.running.devices import check_accelerator
 from clapbench.running.probing import build_probes
 from clapbench.running.progress import TrainingProgress
 from clapbench.running.stopping import finishing_batches, stoppable
@@ -27,19 +28,23 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuses what cannot work, before anything is made."""
-    config.check_keys(cfg, root="train")
-    nodes = {group: cfg[group] for group in ("model", "trainer", "data", "logger")}
-    for group in ("regularizer", "validation"):
-        nodes |= {f"{group}.{name}": node for name, node in (cfg[group] or {}).items()}
-    for who, node in nodes.items():
-        config.check_arguments(node, who=who)
-    config.check_folder_name(cfg.model.name, key="model.name")
-    config.probe_configs(cfg.probes)
-    if cfg.checkpoint_dtype not in DTYPES:
+    """Refuses what cannot work, before anything is made, and puts values in as their kinds have them."""
+    config.check(cfg, root="train")
+    config.probe_configs(cfg.probes, cfg.probe)
+    check_accelerator(cfg.trainer.accelerator)
+    if not cfg.validation:
         raise config.ConfigError(
-            f"checkpoint_dtype: needed one of {', '.join(DTYPES)}; got {cfg.checkpoint_dtype!r}."
+            "validation: needed a benchmark or more under it, got none. Leave it as it is."
         )
+    for node in cfg.validation.values():
+        config.build(node)
+
+
+def describe(cfg: DictConfig) -> str:
+    """What training this configuration would do, in words. Makes nothing."""
+    terms = ", ".join(["the contrastive loss", *map(str, cfg.regularizer)])
+    start = "random weights" if not cfg.model.get("pretrained", True) else "released weights"
+    return f"{cfg.trainer.max_steps} steps from {start} by {terms}; writes {folder_of(cfg)}"
 
 
 def fit(cfg: DictConfig) -> Path:
@@ -74,7 +79,7 @@ def build_learner(cfg: DictConfig) -> Learn:
     return Learn(
         encoder=encoder,
         regularizers={name: config.build(node) for name, node in cfg.regularizer.items()},
-        probes=build_probes(config.probe_configs(cfg.probes)),
+        probes=build_probes(config.probe_configs(cfg.probes, cfg.probe)),
         held_out=held_out,
         **cfg.optimizer,
     )
@@ -110,7 +115,7 @@ def open_logger(cfg: DictConfig, *, recipe: dict[str, Any]) -> Any:
             cfg.logger,
             folder=folder_of(cfg),
             group="train",
-            run=cfg.model.name,
+            run=cfg.name,
             run_id=files.key_of(recipe)[:16],
             content=recipe,
         )
@@ -120,20 +125,20 @@ def open_logger(cfg: DictConfig, *, recipe: dict[str, Any]) -> Any:
 
 def folder_of(cfg: DictConfig) -> Path:
     """Where the checkpoint of this configuration goes."""
-    return Path(cfg.outputs, "train", cfg.model.name)
+    return Path(cfg.outputs, "train", cfg.name)
 
 
 def path_of(cfg: DictConfig) -> Path:
-    return folder_of(cfg) / f"{cfg.model.name}.safetensors"
+    return folder_of(cfg) / f"{cfg.name}.safetensors"
 
 
 def evaluation_of(cfg: DictConfig, *, path: Path) -> str:
     """The command that evaluates a trained model, with every model key that is not the yaml's."""
     choice = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else "mini"
-    shipped = OmegaConf.load(config.CONF / "model" / f"{choice}.yaml")
+    shipped = config.shipped(config.CONF / "model" / f"{choice}.yaml")
     places = ("source", "checkpoint", "sha256", "pretrained")
     changed = {
         key: value for key, value in cfg.model.items() if key not in places and shipped.get(key) != value
     }
-    typed = " ".join(f"model.{key}={value}" for key, value in changed.items())
+    typed = " ".join(f"model.{key}={value}" for key, value in {**changed, "name": cfg.name}.items())
     return f"python evaluate.py model={choice} {typed} model.checkpoint={path}"

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from clapbench.kinds import Count, Pairs, Seed
 from clapbench.sound.synth.captions import (
     ATTRIBUTE_TEMPLATES,
     ORDER_TEMPLATES,
@@ -102,7 +103,7 @@ class SynthPairs(IterableDataset[PairBatch]):
     """
 
     def __init__(
-        self, *, batch_size: int, seed: int, neutral: int, varied: int, swapped_scenes: bool
+        self, *, batch_size: Pairs, seed: Seed, neutral: Count, varied: Count, swapped_scenes: bool
     ) -> None:
         self.batch_size, self.seed, self.swapped_scenes = batch_size, seed, swapped_scenes
         self.bank = EventBank(seed=seed, neutral=neutral, varied=varied)

@@ -12,6 +12,7 @@ import soundfile
 from clapbench.benchmarks.base import Benchmark
 from clapbench.benchmarks.pairs import PairsBenchmark
 from clapbench.benchmarks.synthetic import SyntheticBenchmark
+from clapbench.schema import Embeddings
 from clapbench.sound.synth.scenes import held_out
 
 HEADER = "pair_caption,reversed_pair_caption,pair_file,reversed_pair_file"
@@ -94,12 +95,63 @@ def test_missing_files_say_how_many_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as refusal:
         bench.cases()
     assert str(refusal.value) == (
-        f"bench 'order': 2 of 4 clips are missing under {tmp_path} (first: a/2.wav). Set bench.root=PATH, "
-        f"bench.allow_missing=true to leave out their items, or run bench=synth_order to try the pipeline without a "
-        f"download."
+        f"bench 'order': 2 of 4 clips are missing under {tmp_path} (first: a/2.wav, a/3.wav). Set "
+        f"bench.root=PATH, bench.allow_missing=true to leave out their items, or run bench=synth_order to try the "
+        f"pipeline without a download."
     )
     with pytest.raises(FileNotFoundError, match="found no file"):
         PairsBenchmark(name="order", csv=tmp_path / "none.csv", root=tmp_path).cases()
+
+
+def test_the_first_missing_files_are_named_without_their_escapes(tmp_path: Path) -> None:
+    bench = pairs(tmp_path, f"{HEADER}\nx,y,a/\x1b[31m.wav,\x07.wav\nu,v,a/2.wav,a/3.wav\n")
+    with pytest.raises(
+        FileNotFoundError, match=r"\(first: a/\\x1b\[31m.wav, \\x07.wav, a/2.wav, ...\)"
+    ) as refusal:
+        bench.cases()
+    assert str(refusal.value).isprintable()
+
+
+def test_names_with_spaces_or_in_another_form_are_found(tmp_path: Path) -> None:
+    bench = pairs(tmp_path, f"{HEADER}\nx,y, a/0.wav,caf\u00e9.wav\ny,z,a/0.wav ,\u00a0a/1.wav\n")
+    (tmp_path / " a").mkdir()
+    (tmp_path / " a" / "0.wav").write_bytes(b"another sound")
+    (tmp_path / "cafe\u0301.wav").touch()
+    assert bench.clips() == (" a/0.wav", "caf\u00e9.wav", "a/0.wav", "a/1.wav")
+    assert bench.audio_path(" a/0.wav").read_bytes() == b"another sound"
+    assert bench.where("a/1.wav") == "bench 'order' row 2"
+    assert len(bench.fingerprint()) == 64
+
+
+@pytest.mark.parametrize("column", ["pair_caption", "reversed_pair_caption", "pair_file", "triplet_caption"])
+def test_a_column_that_stands_twice_and_differs_is_a_doubt(tmp_path: Path, column: str) -> None:
+    text = f"{HEADER},triplet_caption,triplet_file,{column}\n{ROW},-,-,another\n"
+    with pytest.raises(ValueError, match=f"row 1: needed one column {column}, got two that differ"):
+        pairs(tmp_path, text).cases()
+
+
+OURS = "item,caption_p,clip_p,clip_third,s_pp,H,margin_F,user_H,F_a,template"
+
+
+def test_columns_named_as_computed_ones_go_by_another_name_and_that_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = pairs(tmp_path, f"{HEADER},{OURS}\n{ROW},7,note,x.wav,y.wav,0.5,1,2,3,4,t\n")
+    (case,) = bench.cases()
+    bench.where("a/1.wav")
+    assert [message for message in caplog.messages if "items.csv has of its own" in message] == [
+        f"bench 'order': {tmp_path / 'items.csv'} has the columns item, caption_p, clip_p, clip_third, s_pp, H, "
+        f"margin_F, as items.csv has of its own; there its are called user_item, user_caption_p, user_clip_p, "
+        f"user_clip_third, user_s_pp, user_H_2, user_margin_F."
+    ]
+    rows = np.eye(3, dtype=np.float32)
+    embeddings = Embeddings(audio=rows[:2], audio_id=case.clips, text=rows[[1, 2]], text_id=case.captions)
+    (item,) = bench.judge(embeddings).items
+    assert (item["item"], item["caption_p"], item["clip_p"], item["H"]) == (0, case.captions[0], "a/0.wav", 0)
+    assert (item["s_pp"], item["margin_F"]) == (0.0, -1.0)
+    theirs = {name: item[name] for name in ("user_item", "user_H_2", "user_H", "F_a", "template")}
+    assert theirs == {"user_item": "7", "user_H_2": "1", "user_H": "3", "F_a": "4", "template": "t"}
+    assert "clip_third" not in item
 
 
 def test_an_unknown_protocol_is_refused_by_name(tmp_path: Path) -> None:

@@ -171,7 +171,9 @@ def test_parts_of_both_in_one_root_are_a_doubt(tmp_path: Path) -> None:
         shutil.rmtree(clips)
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "29_rev.wav").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"63 of 64 clips are missing under .*clips \(first: 1.wav\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"63 of 64 clips are missing under .*clips \(first: 1.wav, 1_rev"
+    ):
         order(tmp_path, csv=table).cases()
 
 
@@ -296,6 +298,33 @@ def test_a_csv_is_read_however_it_was_saved(tmp_path: Path, text: str) -> None:
     assert bench.n_items == 2
     assert bench.clips() == ("a.wav", "b.wav", "c.wav", "d.wav")
     assert all(case.about == {} for case in bench.cases())
+
+
+@pytest.mark.parametrize("name", [" a.wav", "a.wav ", "a  b.wav", " sub/a b.wav"])
+def test_names_with_spaces_are_found_as_written_and_then_without(tmp_path: Path, name: str) -> None:
+    for number, there in enumerate((name, name.strip())):
+        root = tmp_path / str(number)
+        bench = tiny(root, f"{HEADER}\n{ROWS}".replace("a.wav", name))
+        (root / "clips" / there).parent.mkdir(exist_ok=True)
+        (root / "clips" / "a.wav").rename(root / "clips" / there)
+        assert bench.clips()[0] == there
+        assert bench.audio_path(there) == root / "clips" / there
+        assert bench.audio_path(there).is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{HEADER}\n{ROWS}".replace(",", ";"), r"lacks pair_caption, .*its separator looks like ';'"),
+        (
+            f"{HEADER.replace('pair_file', 'Pair File')}\n{ROWS}",
+            r"lacks pair_file, .*\(has Pair File, has reversed_",
+        ),
+    ],
+)
+def test_a_csv_in_another_format_says_what_it_looks_like(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        tiny(tmp_path, text).cases()
 
 
 THIRD = f"{HEADER},triplet_caption,triplet_file\n"

@@ -99,6 +99,60 @@ def test_plain_rows_collect_captions(tmp_path: Path, column: str) -> None:
     assert case.match == ((True, True, False), (False, False, True))
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "caption,caption",
+        "caption_0,caption_1",
+        "caption1,caption2",
+        "caption_1,caption_1",
+        "caption,caption.1",
+    ],
+)
+def test_every_column_of_captions_counts(tmp_path: Path, header: str) -> None:
+    given = bench(tmp_path, f"file,{header}\na.wav,A dog,Barking\nb.wav,Rain,Wind\n", clips="a.wav b.wav")
+    (case,) = given.cases()
+    assert case.captions == ("A dog", "Barking", "Rain", "Wind")
+    assert case.match == ((True, True, False, False), (False, False, True, True))
+
+
+def test_names_with_spaces_as_clotho_has_them(tmp_path: Path) -> None:
+    names = [" lead.wav", "trail.wav ", "two  spaces.wav", "plain.wav"]
+    given = clotho(tmp_path, [(name, [f"{name}{number}" for number in range(5)]) for name in names])
+    assert given.clips() == tuple(names)
+    assert [given.audio_path(clip).name for clip in given.clips()] == names
+    assert given.where(" lead.wav") == "bench 'clotho' row 1"
+    assert len(given.fingerprint()) == 64
+    (tmp_path / " lead.wav").rename(tmp_path / "lead.wav")
+    again = Retrieval(name="clotho", csv=tmp_path / "clotho.csv", root=tmp_path)
+    assert again.clips()[0] == "lead.wav"
+
+
+def test_cells_of_a_pattern_are_tried_as_written_and_then_without_spaces(tmp_path: Path) -> None:
+    text = f"{AUDIOCAPS}\n1,xyz ,30,A dog\n2, q,7,Rain\n3,plain,7,Wind\n"
+    (tmp_path / " q.wav").touch()
+    given = bench(tmp_path, text, clips="xyz.wav plain.wav")
+    assert given.clips() == ("xyz.wav", " q.wav", "plain.wav")
+
+
+def test_two_columns_of_files_that_differ_are_a_doubt(tmp_path: Path) -> None:
+    text = "file,file,caption\na.wav,a.wav,A dog\nb.wav,{},Rain\n"
+    assert bench(tmp_path, text.format("b.wav"), clips="a.wav b.wav").n_items == 2
+    with pytest.raises(
+        ValueError, match=r"row 2: needed one column file, got two that differ: 'b.wav' and 'c"
+    ):
+        bench(tmp_path, text.format("c.wav")).cases()
+
+
+def test_a_name_that_no_file_can_have_is_missing(tmp_path: Path) -> None:
+    text = f"file,caption\na.wav,A dog\nb.wav,Rain\n{'x' * 400}.wav,Wind\nfolder,Sea\n"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileNotFoundError, match="2 of 4 clips are missing"):
+        bench(tmp_path, text, clips="a.wav b.wav").cases()
+    given = bench(tmp_path, text, allow_missing=True)
+    assert (given.clips(), given.dropped) == (("a.wav", "b.wav"), 2)
+
+
 def test_a_caption_that_one_clip_has_twice_counts_once_and_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,6 +165,8 @@ def test_a_caption_that_one_clip_has_twice_counts_once_and_is_said(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("File_Name,Caption 1\na.wav,x\n", r"perhaps File_Name to file_name, Caption 1 to caption_1"),
+        ("file_name;caption\na.wav;x, y\n", r"its separator looks like ';'"),
         ("file_name,text\na.wav,x\n", r"needs the columns .*Clotho.* it has file_name, text"),
         ("caption\nx\n", "it has caption"),
         ("youtube_id,caption\nx,y\n", "it has youtube_id, caption"),

@@ -87,6 +87,68 @@ def test_plain_takes_labels_as_they_are(tmp_path: Path, column: str) -> None:
     assert "per_fold" not in given.judge(embedded(given, [[0.9, 0.1], [0.8, 0.2]])).extra
 
 
+FSD50K = 'fname,labels,mids,split\n64,"Bass_guitar,Music","/m/1,/m/2",val\n7,Rain,/m/3,train\n'
+
+
+@pytest.mark.parametrize("place", ["{}.wav", "FSD50K.dev_audio/{}.wav", "FSD50K.eval_audio/{}.wav", "{}"])
+def test_fsd50k(tmp_path: Path, place: str) -> None:
+    given = bench(tmp_path, FSD50K, clips=f"{place.format(64)} {place.format(7)}", template="{label}")
+    (case,) = given.cases()
+    assert case.clips == (place.format(64), place.format(7))
+    assert case.captions == ("Bass guitar", "Music", "Rain")
+    assert case.match == ((True, True, False), (False, False, True))
+    judgement = given.judge(embedded(given, [[0.9, 0.1, 0.2], [0.2, 0.1, 0.3]]))
+    assert "accuracy" not in judgement.extra
+    assert judgement.items[0]["label"] == "Bass guitar;Music"
+
+
+@pytest.mark.parametrize("file", [None, "{fname}.wav"])
+def test_a_comma_parts_labels_in_fsd50k_alone(tmp_path: Path, file: str | None) -> None:
+    given = bench(
+        tmp_path, 'fname,label\na,"Dog,Animal"\nb,Rain\n', clips="a.wav b.wav", file=file, template="{label}"
+    )
+    assert given.captions() == ("Dog", "Animal", "Rain")
+    plain = bench(tmp_path, 'fname,file,label\nx,a.wav,"dog, big"\ny,b.wav,rain\n', template="{label}")
+    assert plain.captions() == ("dog, big", "rain")
+    assert plain.clips() == ("a.wav", "b.wav")
+    with pytest.raises(ValueError, match=r"several different ones as 'dog,rain'; labels is 'Rain,Rain'"):
+        bench(tmp_path, 'fname,labels\na,"Rain,Rain"\nb,Dog\n').cases()
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "captions"),
+    [
+        ("filename,category\na.wav,dog_bark\nb.wav,rain\n", ["rain", "dog_bark"], ["rain", "dog bark"]),
+        ("filename,category\na.wav,dog_bark\nb.wav,rain\n", ["rain", "dog bark"], ["rain", "dog bark"]),
+        ('fname,labels\na,"Dog_bark,Dog"\nb,Dog\n', ["Dog", "Dog_bark"], ["Dog", "Dog bark"]),
+        ("file,label\na.wav,dog_bark\nb.wav,rain\n", ["rain", "dog_bark"], ["rain", "dog_bark"]),
+        ("file,label\na.wav,dog_bark\nb.wav,rain\n", ["rain", "dog bark"], ["rain", "dog bark"]),
+        ("file,label\na.wav,dog bark\nb.wav,rain\n", ["rain", "dog_bark"], ["rain", "dog_bark"]),
+        ("file,label\na.wav,true\nb.wav,7\n", [True, False, 7, None], ["true", "false", "7", "null"]),
+    ],
+)
+def test_classes_may_be_given_as_the_csv_writes_them(
+    tmp_path: Path, text: str, labels: list[object], captions: list[str]
+) -> None:
+    given = bench(tmp_path, text, clips="a.wav b.wav", labels=labels, template="{label}")
+    (case,) = given.cases()
+    assert case.captions == tuple(captions)
+    assert all(any(row) for row in case.match)
+
+
+def test_classes_that_are_one_when_written_with_spaces_are_refused(tmp_path: Path) -> None:
+    text = "filename,category\na.wav,dog_bark\nb.wav,rain\n"
+    with pytest.raises(ValueError, match="different from each other"):
+        bench(tmp_path, text, clips="a.wav b.wav", labels=["dog_bark", "dog bark", "rain"]).cases()
+
+
+def test_two_columns_of_labels_that_differ_are_a_doubt(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"row 2: needed one column label, got two that differ: 'rain' and 'sea'"
+    ):
+        bench(tmp_path, "file,label,label\na.wav,dog,dog\nb.wav,rain,sea\n", clips="a.wav b.wav").cases()
+
+
 def test_a_pattern_and_classes_of_ones_own(tmp_path: Path) -> None:
     text = "clip,fold,label\na,1,dog\nb,2,rain\n"
     given = bench(
@@ -104,6 +166,8 @@ def test_a_pattern_and_classes_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("Filename,Category\na.wav,x\n", r"perhaps Filename to filename, Category to category"),
+        ("file|label\na.wav|x\n", r"its separator looks like '\|'"),
         ("filename,target\na.wav,x\n", r"needs the columns .*ESC-50.* it has filename, target"),
         ("slice_file_name,class\na.wav,x\n", "it has slice_file_name, class"),
         ("file,label\n", "0 rows"),

@@ -17,6 +17,7 @@ from clapbench.encoders.base import Encoder
 from clapbench.running import batches
 from clapbench.running.batches import ClipBatch, EncodingPlan, in_order, row_loader
 from clapbench.schema import Case, Embeddings
+from clapbench.sound.waves import ClipError
 
 DIAGONAL = ((True, False), (False, True))
 
@@ -109,6 +110,21 @@ def test_a_worker_gives_the_same_clips(tmp_path: Path) -> None:
         assert isinstance(other, ClipBatch)
         assert torch.equal(one.index, other.index)
         assert all(torch.equal(a, b) for a, b in zip(one.waves, other.waves, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_clip_is_raised_here_with_its_file_and_reason(tmp_path: Path, workers: int) -> None:
+    plan = EncodingPlan(encoder=Letters(), benchmark=bench(tmp_path))
+    (tmp_path / "b.wav").write_bytes((tmp_path / "b.wav").read_bytes()[:-4000])
+    with pytest.raises(ClipError, match=r"^bench 'listed' row \d: clip .*b\.wav: is cut off") as caught:
+        list(plan.loaders(batch_size=2, num_workers=workers)[0])
+    assert caught.value.path == tmp_path / "b.wav"
+    assert caught.value.reason.startswith("is cut off: its header declares 0.34 s, 0.22 s are there")
+    with pytest.raises(ClipError, match=r"b\.wav: is cut off"):
+        plan.certificate_loaders()
+    (tmp_path / "b.wav").unlink()
+    with pytest.raises(ClipError, match=r"b\.wav: no such file"):
+        list(plan.loaders(batch_size=2, num_workers=workers)[0])
 
 
 def test_in_order_sorts_across_batches() -> None:

@@ -164,7 +164,7 @@ def test_the_embedded_models_are_as_good_as_the_readme_says(small) -> None:
     assert h["mini_bag", "synth_order"] == h["mini_bag", "synth_attribute"] == 0
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_rows_have_unit_length_in_every_precision(small, precision: str, tmp_path: Path) -> None:
     cell = evaluate.evaluate(small(f"trainer.precision={precision}"))
     rows = cache.load(tmp_path / "cache" / cell.embeddings["path"])
@@ -177,8 +177,8 @@ def test_a_changed_probe_is_computed_again(small, monkeypatch: pytest.MonkeyPatc
     first = evaluate.evaluate(small("probes=[twonn_text,gap_l2]"))
     configs = config.probe_configs
 
-    def changed(names: object) -> dict[str, Any]:
-        nodes = configs(names)
+    def changed(names: object, arguments: Any = None) -> dict[str, Any]:
+        nodes = configs(names, arguments)
         return {
             name: OmegaConf.merge(node, {"discard": 0.5}) if name == "twonn_text" else node
             for name, node in nodes.items()
@@ -262,6 +262,13 @@ def test_a_damaged_cell_or_cache_is_made_anew(
 
 
 class TestRefusals:
+    @pytest.fixture
+    def damaged(self, tmp_path: Path) -> str:
+        """The override that names a checkpoint which cannot be read."""
+        path = tmp_path / "damaged.safetensors"
+        path.write_bytes(b"no tensors")
+        return f"model.checkpoint={path}"
+
     @pytest.mark.parametrize(
         ("overrides", "words"),
         [
@@ -290,31 +297,28 @@ class TestRefusals:
             evaluate.evaluate(small("sweep=blocked"))
         assert not encodings
 
-    def test_a_missing_checkpoint_is_recorded_and_raised(self, small, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nowhere\.pt.*Set model\.checkpoint"):
-            evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
+    def test_a_damaged_checkpoint_is_recorded_and_raised(self, small, damaged: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"needed a safetensors file at .*damaged\.safetensors"):
+            evaluate.evaluate(small(damaged))
         cell = Cell.read(tmp_path / "default/mini/synth_order/cell.json")
         assert cell.status == "failed"
-        assert "nowhere.pt" in (cell.error or "")
+        assert "damaged.safetensors" in (cell.error or "")
 
-    def test_an_ok_cell_survives_a_failure(self, small, tmp_path: Path) -> None:
+    def test_an_ok_cell_survives_failures(self, small, damaged: str, tmp_path: Path) -> None:
         first = evaluate.evaluate(small())
-        with pytest.raises(FileNotFoundError):
-            evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
-        folder = tmp_path / "default/mini/synth_order"
-        assert Cell.read(folder / "cell.previous.json") == first
-        with pytest.raises(FileNotFoundError):  # twice
-            evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
-        assert Cell.read(folder / "cell.previous.json") == first
+        for _ in range(2):
+            with pytest.raises(ValueError, match="needed a safetensors file"):
+                evaluate.evaluate(small(damaged))
+            assert Cell.read(tmp_path / "default/mini/synth_order/cell.previous.json") == first
 
     def test_a_failure_keeps_its_traceback_until_the_cell_is_done(
-        self, small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self, small, damaged: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with pytest.raises(FileNotFoundError):
-            evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
+        with pytest.raises(ValueError, match="needed a safetensors file"):
+            evaluate.evaluate(small(damaged))
         kept = tmp_path / "default/mini/synth_order/failed.txt"
         assert "Traceback (most recent call last)" in kept.read_text(encoding="utf-8")
-        assert "nowhere.pt" in kept.read_text(encoding="utf-8")
+        assert "damaged.safetensors" in kept.read_text(encoding="utf-8")
         assert f"mini × synth_order failed. Traceback: {kept}" in caplog.text
         evaluate.evaluate(small())
         assert not kept.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import soundfile
 import soxr
 import torch
 
-from clapbench.sound.waves import load_wave
+from clapbench.sound.waves import ClipError, load_wave
 
 SECONDS = 0.5
 
@@ -115,3 +116,51 @@ def test_samples_that_are_not_finite_are_refused_on_any_channel(tmp_path: Path, 
     path = clip(tmp_path / "bad.wav", samples, rate=8_000)
     with pytest.raises(ValueError, match=r"bad\.wav: holds NaN or infinite samples"):
         load_wave(path, sample_rate=16_000, window=None)
+
+
+@pytest.mark.parametrize(
+    ("subtype", "gains"),
+    [
+        ("FLOAT", (1.0, -1.0)),
+        ("PCM_16", (1.0, -1.0)),
+        ("DOUBLE", (1.0, 0.3, -1.0, -0.3)),  # whose float32 sum is not quite zero
+        ("PCM_24", (0.0, 2.0, -1.0, -1.0)),
+    ],
+)
+def test_channels_that_cancel_are_no_silence(tmp_path: Path, subtype: str, gains: tuple[float, ...]) -> None:
+    samples = signal(rate=16_000, channels=1) * np.array(gains)
+    path = clip(tmp_path / "anti.wav", samples, rate=16_000, subtype=subtype)
+    with pytest.raises(ClipError, match=r"anti\.wav: its channels cancel: .* Invert one channel"):
+        load_wave(path, sample_rate=16_000, window=None)
+
+
+def test_channels_that_all_but_cancel_are_sound(tmp_path: Path) -> None:
+    samples = signal(rate=16_000, channels=1) * np.array([1.0, -0.99])
+    wave = load_wave(clip(tmp_path / "a.wav", samples, rate=16_000), sample_rate=16_000, window=None)
+    np.testing.assert_allclose(wave.numpy(), samples.mean(axis=1), rtol=0, atol=1e-6)
+
+
+def test_silence_within_the_window_is_named(tmp_path: Path) -> None:
+    samples = signal(rate=16_000, channels=2)
+    samples[:4000] = 0
+    path = clip(tmp_path / "late.wav", samples, rate=16_000)
+    with pytest.raises(ClipError, match=r"late\.wav: is silent, every sample of its first 0\.2 s is zero"):
+        load_wave(path, sample_rate=16_000, window=0.25)
+    assert load_wave(path, sample_rate=16_000, window=0.3).any()
+
+
+def test_a_name_too_long_for_the_system_is_a_missing_clip(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"x\.wav: no such file"):
+        load_wave(tmp_path / f"{'x' * 300}.wav", sample_rate=16_000, window=None)
+
+
+def test_a_folder_is_no_clip(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"needed a sound file, found a folder"):
+        load_wave(tmp_path, sample_rate=16_000, window=None)
+
+
+def test_an_error_survives_a_process_border(tmp_path: Path) -> None:
+    error = ClipError(tmp_path / "a.wav", "holds no samples", where="bench 'pairs'")
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.path, again.reason, str(again)) == (error.path, error.reason, str(error))
+    assert str(error).startswith(f"bench 'pairs': clip {tmp_path / 'a.wav'}: holds no samples. Replace it")

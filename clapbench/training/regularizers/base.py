@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from clapbench.kinds import Weight
+
 
 @dataclass(frozen=True)
 class Clouds:
@@ -32,7 +34,7 @@ class Regularizer(nn.Module, ABC):
 
     reads_swapped = False
 
-    def __init__(self, *, weight: float) -> None:
+    def __init__(self, *, weight: Weight) -> None:
         super().__init__()
         self.weight = weight
 

@@ -8,16 +8,19 @@ normalisation: on unit rows a standard deviation of 1 per coordinate is out of r
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from clapbench.kinds import Positive, Weight
 from clapbench.training.regularizers.base import Clouds, Regularizer, check_side
 
 EPSILON = 1e-4
 
 
-def variance_hinge(z: Float[Tensor, "n d"], target: float = 1.0) -> Float[Tensor, ""]:
+def variance_hinge(z: Float[Tensor, "n d"], target: Positive = 1.0) -> Float[Tensor, ""]:
     """Mean shortfall of the coordinates' standard deviations (ddof 1) below ``target``.
 
     >>> variance_hinge(torch.zeros(4, 2))
@@ -27,7 +30,7 @@ def variance_hinge(z: Float[Tensor, "n d"], target: float = 1.0) -> Float[Tensor
 
 
 class Variance(Regularizer):
-    def __init__(self, *, weight: float, side: str, target: float) -> None:
+    def __init__(self, *, weight: Weight, side: Literal["audio", "text"], target: Positive) -> None:
         super().__init__(weight=weight)
         self.side, self.target = check_side(side, who="Variance"), target
 

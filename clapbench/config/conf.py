@@ -1,0 +1,142 @@
+"""The yaml files of conf/: where they lie, which names a group has, what one of them holds.
+
+An installed package carries conf/ inside; a checkout has it at its root. Folders that a user adds by
+``--config-dir`` or ``hydra.searchpath`` come first.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+PACKAGE = Path(__file__).parents[1]
+CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
+
+
+class ConfigError(ValueError):
+    """A mistake in what the user asked for."""
+
+
+def folders() -> list[Path]:
+    """Where yaml files are looked for, in this order: Hydra's search path where it runs, else conf/ alone."""
+    if not GlobalHydra.instance().is_initialized():
+        return [CONF]
+    found = [
+        folder_of(f"{source.scheme()}://{source.path}")
+        for source in GlobalHydra.instance().config_loader().get_sources()
+        if source.scheme() in ("file", "pkg") and source.provider not in ("hydra", "schema")
+    ]
+    return list(dict.fromkeys(folder for folder in [*found, CONF] if folder is not None))
+
+
+def folder_of(place: str) -> Path | None:
+    """The folder of an entry of a search path (``file://DIR``, ``pkg://PACKAGE`` or a path); None where it has none."""
+    scheme, _, rest = place.rpartition("://")
+    if scheme != "pkg":
+        return Path(rest).expanduser().absolute()
+    package, _, inside = rest.replace("/", ".").partition(".")
+    try:
+        folder = Path(str(files(package))).joinpath(*inside.split("."))
+    except (ModuleNotFoundError, TypeError):
+        return None
+    return folder if folder.is_dir() else None
+
+
+def choices(group: str, *, within: Sequence[Path] | None = None) -> list[str]:
+    """The names of the yaml files of a config group."""
+    found = {path.stem for folder in within or folders() for path in (folder / group).glob("*.yaml")}
+    return sorted(found)
+
+
+def find(group: str, name: str) -> Path:
+    """The file of a choice; `ConfigError` with the nearest where there is none."""
+    for folder in folders():
+        if (path := folder / group / f"{name}.yaml").is_file():
+            return path
+    raise unknown(group, name, choices(group))
+
+
+def shipped(path: Path) -> DictConfig | ListConfig:
+    """A yaml file as OmegaConf reads it, loaded once per process while it is unchanged."""
+    return OmegaConf.create(_content(path, path.stat().st_mtime_ns))
+
+
+@cache
+def _content(path: Path, changed_ns: int) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(path))
+
+
+def root_keys(root: str) -> set[str]:
+    """The top-level keys of a composed ``conf/{root}.yaml``."""
+    base = shipped(CONF / f"{root}.yaml")
+    assert isinstance(base, DictConfig)
+    groups = {
+        str(key).partition("@")[2] or str(key)
+        for entry in base.defaults
+        if entry != "_self_"
+        for key in entry
+    }
+    names = {key.removeprefix("override ").partition(".")[0].strip("/ ") for key in groups}
+    return ({str(key) for key in base} | names) - {"defaults", "hydra"}
+
+
+def sets(path: Path) -> set[str]:
+    """The top-level keys and groups that an experiment sets."""
+    node = shipped(path)
+    assert isinstance(node, DictConfig)
+    entries = [
+        str(key) for entry in node.get("defaults", []) if isinstance(entry, DictConfig) for key in entry
+    ]
+    groups = {entry.removeprefix("override ").strip("/ ").partition("@")[0] for entry in entries}
+    return ({str(key) for key in node} | groups) - {"defaults", "hydra"}
+
+
+def default_choice(group: str) -> list[str]:
+    """What conf/evaluate.yaml chooses of a group where nobody else does; nothing for a group that it does not have."""
+    base = shipped(CONF / "evaluate.yaml")
+    assert isinstance(base, DictConfig)
+    return [
+        str(entry[group]) for entry in base.defaults if isinstance(entry, DictConfig) and entry.get(group)
+    ]
+
+
+def dotted_keys() -> set[str]:
+    """Every ``group.key`` and ``section.key`` that some yaml of conf/ holds."""
+    found = set()
+    for root in ("evaluate", "train"):
+        sections = OmegaConf.to_container(shipped(CONF / f"{root}.yaml"))
+        assert isinstance(sections, dict)
+        del sections["hydra"]
+        found |= {
+            f"{name!s}.{key!s}" for name, node in sections.items() if isinstance(node, dict) for key in node
+        }
+    for group in ("model", "bench", "trainer", "logger"):
+        nodes = [shipped(find(group, name)) for name in choices(group)]
+        found |= {f"{group}.{key!s}" for node in nodes for key in node if key != "_target_"}
+    return found
+
+
+def nearest(name: object, known: Iterable[str], *, cutoff: float = 0.4) -> str | None:
+    """The closest of ``known`` to a name that is not there."""
+    found = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
+    """The error for a ``kind`` (model, bench, probe, key ...) that is not there, with the nearest that is."""
+    names = sorted(known)
+    near = nearest(name, names)
+    suggestion = f" Did you mean {near!r}?" if near else ""
+    return ConfigError(f"{kind} {str(name)!r} is not there.{suggestion} Choose from: {', '.join(names)}.")
+
+
+def groups() -> set[str]:
+    """The names of the config groups, the folders of conf/."""
+    return {folder.name for top in folders() for folder in top.iterdir() if folder.is_dir()}

@@ -1,0 +1,252 @@
+"""A command line before Hydra reads it, and what Hydra says of it put into words of use.
+
+Hydra reads ``sweep=12e4567`` as infinity and ``2024_10_05`` as 20241005. Where a key takes text, what is typed is
+quoted here, so that a name is the text that was typed. A name or key that is not there gets the nearest that is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from clapbench.config import conf
+from clapbench.config.check import fields_of, signature_kinds
+from clapbench.config.conf import ConfigError, unknown
+from clapbench.config.schema import ROOTS
+
+TRAINED_NAME = "${clapbench.trained_name:${model.name},${oc.dict.keys:regularizer},${seed},%s}"
+# A bare word of a value, where Hydra would see a number or a truth value; not inside quotes or ${...}.
+WORD = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\})|([^\s,\[\]{}:'"()]+)""")
+NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d[\d_]*)?|[+-]?(inf|nan)", re.IGNORECASE)
+
+
+def prepare(arguments: Sequence[str], *, root: str) -> list[str]:
+    """The arguments of a command as Hydra is to read them. `ConfigError` for names and keys that are not there."""
+    folders = search_path(arguments)
+    typed = [line for line in arguments if is_override(line)]
+    check_choices(typed, within=folders)
+    check_keys(typed, root=root)
+    check_experiments(typed, root=root)
+    flags = [line for line in arguments if not is_override(line)]  # first, as Hydra's parser needs them
+    ready = [readable(line, typed, root=root) for line in typed]
+    if root == "train" and (name := trained_name(typed)):
+        ready.append(name)
+    return [*flags, *ready]
+
+
+def is_override(line: str) -> bool:
+    """Whether an argument is one of Hydra's overrides, and no flag of its command line."""
+    return "=" in line and not line.startswith("-")
+
+
+def search_path(arguments: Sequence[str]) -> list[Path] | None:
+    """The folders that names are looked up in; None where another config folder is named that cannot be read here."""
+    added: list[str] = []
+    for number, line in enumerate(arguments):
+        flag, _, value = line.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            added += [value or next(iter(arguments[number + 1 :]), "")]
+        elif flag in ("--config-path", "-cp", "--config-name", "-cn"):
+            return None
+        elif flag == "hydra.searchpath":
+            added += [place.strip(" '\"") for place in value.strip("[]").split(",") if place.strip()]
+    found = [conf.folder_of(place) for place in added]
+    if any(folder is None for folder in found):
+        return None
+    for folder in found:
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"--config-dir: needed a folder with yaml files, found none at {folder}.")
+    return [*(folder for folder in found if folder is not None), conf.CONF]
+
+
+def parsed(lines: Sequence[str]) -> list[Override]:
+    """Hydra's reading of overrides. `ConfigError` for one that it cannot read."""
+    found = []
+    for line in lines:
+        try:
+            found += OverridesParser.create().parse_overrides([line])
+        except (HydraException, ValueError) as error:
+            raise ConfigError(unreadable(line, error)) from error
+    return found
+
+
+def unreadable(line: str, error: Exception) -> str:
+    """What to do about an override that Hydra cannot read."""
+    key, _, value = line.partition("=")
+    return (
+        f"{line!r} cannot be read as KEY=VALUE ({str(error).splitlines()[0]}). Quote what is special, "
+        f"for Hydra and the shell: {key}=\"'{value}'\"."
+        if isinstance(error, OverrideParseException | HydraException)
+        else f"{line!r}: {error}"
+    )
+
+
+def check_choices(lines: Sequence[str], *, within: Sequence[Path] | None) -> None:
+    """Refuses a choice of a group (``model=...``) without a yaml in the folders; None: another folder may hold it."""
+    if within is None:
+        return
+    for override in parsed([line for line in lines if is_override(line)]):
+        group = override.key_or_group.partition("@")[0]
+        if override.is_delete() or not any((folder / group).is_dir() for folder in within):
+            continue
+        for name in chosen(override):
+            if name not in conf.choices(group, within=within) and not (
+                name is None and group == "experiment"
+            ):
+                raise unknown(group, name, conf.choices(group, within=within))
+
+
+def chosen(override: Override) -> Iterator[str | None]:
+    """The names that an override chooses from a group, those of a sweep and of lists too."""
+    value = override.value()
+    if isinstance(value, Glob):
+        return
+    for option in value.list if isinstance(value, ChoiceSweep) else [value]:
+        for name in option if isinstance(option, list) else [option]:
+            yield name.text if isinstance(name, QuotedString) else None if name is None else str(name)
+
+
+def check_keys(lines: Sequence[str], *, root: str) -> None:
+    """Refuses a key whose first part is none of the program's, and an argument that no choice of a group has."""
+    known = fields_of(ROOTS[root])
+    for override in parsed(lines):
+        key = override.key_or_group
+        first, _, rest = key.partition("@")[0].partition(".")
+        if first in ("hydra", "experiment") or "/" in first or override.is_delete():
+            continue
+        if first not in known and not (first in conf.groups() and not rest):
+            other = "train" if root == "evaluate" else "evaluate"
+            if first in fields_of(ROOTS[other]):
+                raise ConfigError(
+                    f"key {key!r} belongs to {other}.py, this is {root}.py. Type: python {other}.py ..."
+                )
+            dotted = (one for one in conf.dotted_keys() if one.partition(".")[0] in known)
+            inner = sorted(one for one in dotted if one.partition(".")[2] == key)
+            if inner:
+                raise ConfigError(f"key {key!r} is not there. Did you mean {' or '.join(inner[:3])}?")
+            raise unknown("key", key, known)
+        if rest and first in ("loader", "matched", "optimizer"):
+            names = fields_of(known[first])
+            if rest not in names:
+                raise unknown(f"key {key}: argument", rest, names)
+
+
+def check_experiments(lines: Sequence[str], *, root: str) -> None:
+    """Refuses an experiment that sets what only the other program has."""
+    other = "train" if root == "evaluate" else "evaluate"
+    theirs = fields_of(ROOTS[other]).keys() - fields_of(ROOTS[root]).keys()
+    for override in parsed([line for line in lines if line.lstrip("+").startswith("experiment=")]):
+        for name in chosen(override):
+            if name in conf.choices("experiment") and conf.sets(conf.find("experiment", name)) & theirs:
+                raise ConfigError(
+                    f"experiment {name!r} belongs to {other}.py, this is {root}.py. "
+                    f"Type: python {other}.py experiment={name}"
+                )
+
+
+def readable(line: str, typed: Sequence[str], *, root: str) -> str:
+    """An override in which text stays as it was typed; a change of a probe's argument is added to its node."""
+    key, _, value = line.partition("=")
+    bare = key.lstrip("+")
+    if bare.startswith("probe.") and not key.startswith("+"):
+        return f"++{line}"
+    if "(" in value or bare.startswith("hydra") or not any(_is_odd(word) for word in _words(value)):
+        return line
+    return f"{key}={_quoted(value)}" if takes_text(bare, typed, root=root) else line
+
+
+def _words(value: str) -> list[str]:
+    return [match.group(2) for match in WORD.finditer(value) if match.group(2)]
+
+
+def _is_odd(word: str) -> bool:
+    """Whether Hydra reads a word as a number or truth value that would not be printed as it was typed."""
+    if word.lower() in ("true", "false"):
+        return True
+    if not NUMBER.fullmatch(word):
+        return False
+    try:
+        return str(int(word)) != word or "_" in word
+    except ValueError:
+        return repr(float(word.replace("_", ""))) != word or "n" in word.lower()
+
+
+def _quoted(value: str) -> str:
+    return WORD.sub(
+        lambda found: f"'{found.group(2)}'" if found.group(2) and _is_odd(found.group(2)) else found.group(0),
+        value,
+    )
+
+
+def takes_text(key: str, typed: Sequence[str], *, root: str) -> bool:
+    """Whether a key takes text: by the schema, or by the signature of what its node builds."""
+    first, _, rest = key.partition(".")
+    kinds = fields_of(ROOTS[root])
+    if not rest:
+        return first in kinds and _is_text(kinds[first])
+    nodes = [OmegaConf.select(node, rest.rpartition(".")[0]) or node for node in nodes_of(first, typed)]
+    name = rest.rpartition(".")[2]
+    for node in nodes:
+        if isinstance(node, DictConfig) and "_target_" in node:
+            from hydra.utils import get_object
+
+            if _is_text(signature_kinds(get_object(str(node._target_))).get(name)):
+                return True
+    return False
+
+
+def nodes_of(group: str, typed: Sequence[str]) -> list[DictConfig]:
+    """The yaml files that a command line may choose for a group: those typed, or all there are."""
+    names = [
+        name
+        for line in typed
+        if line.lstrip("+").startswith(f"{group}=")
+        for override in parsed([line])
+        for name in chosen(override)
+        if name
+    ]
+    known = conf.choices(group)
+    found = [conf.shipped(conf.find(group, name)) for name in names if name in known] or [
+        conf.shipped(conf.find(group, name)) for name in known
+    ]
+    return [node for node in found if isinstance(node, DictConfig)]
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether a kind admits text and no number."""
+    if kind is None or kind is Any:
+        return False
+    if get_origin(kind) is Annotated:
+        return _is_text(get_args(kind)[0])
+    arguments = get_args(kind)
+    if arguments and get_origin(kind) is not None:
+        return any(_is_text(one) for one in arguments) and not any(one in (int, float) for one in arguments)
+    return kind in (str, Path)
+
+
+def trained_name(typed: Sequence[str]) -> str | None:
+    """The override that tells trainings apart by what was typed of regularisers and seed; None beside a name."""
+    keys = {override.key_or_group for override in parsed(typed)}
+    if keys & {"name", "model.name"} or not keys & {"regularizer", "seed"}:
+        return None
+    told = "+".join(key for key in ("regularizer", "seed") if key in keys)
+    return f"name='{TRAINED_NAME % told}'"
+
+
+def name_of_training(base: str, regularizers: Sequence[str], seed: int, told: str) -> str:
+    """``mini-variance-covariance-seed1``: the model with what a command line said of regularisers and seed.
+
+    >>> name_of_training("mini", ["variance", "covariance"], 1, "regularizer+seed")
+    'mini-variance-covariance-seed1'
+    >>> name_of_training("mini", [], 0, "regularizer+seed"), name_of_training("mini", ["variance"], 2, "seed")
+    ('mini-seed0', 'mini-seed2')
+    """
+    parts = [base, *(regularizers if "regularizer" in told else [])]
+    return "-".join([*parts, f"seed{seed}"] if "seed" in told else parts)

@@ -1,0 +1,66 @@
+"""What Hydra and OmegaConf say of a command line, in words that name the key, the nearest and what to type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from clapbench.config import conf
+from clapbench.config.conf import ConfigError, nearest
+from clapbench.config.lines import chosen, is_override, parsed
+
+NOT_THERE = re.compile(r"Could not (?:override|delete from config\.) '([^']+)'")
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^']+)'")
+
+
+def in_our_words(error: Exception, arguments: Sequence[str]) -> str:
+    """The message of an error; of Hydra's advice to append a key, or to read its pages, nothing is left."""
+    if isinstance(error, ConfigError) or not isinstance(error, HydraException | OmegaConfBaseException):
+        return str(error)
+    text = str(error)
+    if found := NOT_THERE.search(text):
+        return lacking(found.group(1), arguments)
+    if found := AMBIGUOUS.search(text):
+        return f"{found.group(1)!r} holds several values. Add -m to run a cell for each, or quote it to mean one text."
+    lines = [
+        line
+        for line in text.splitlines()
+        if line.strip() and "hydra.cc" not in line and "To append" not in line
+    ]
+    return " ".join(lines[:3])
+
+
+def lacking(key: str, arguments: Sequence[str]) -> str:
+    """That a choice of a group has no such key, which have it, and the nearest that there is."""
+    group, _, name = key.partition(".")
+    if not name:
+        return f"key {key!r} is not there."
+    nodes = {choice: conf.shipped(conf.find(group, choice)) for choice in conf.choices(group)}
+    having = [choice for choice, node in nodes.items() if name in _keys(node)]
+    mine = [choice for choice in _chosen_of(group, arguments) if choice in nodes and choice not in having]
+    where = f"key {key!r} is not there" + (f" of {group}={','.join(mine)}" if mine else "")
+    if having:
+        return (
+            f"{where}; that key is one of {group}={','.join(having)}. A key goes to every {group} of a command: type "
+            f"one command for each kind. The same sweep=NAME puts their cells into one folder."
+        )
+    known = {inner for choice, node in nodes.items() if not mine or choice in mine for inner in _keys(node)}
+    near = nearest(name, known)
+    suggestion = f" Did you mean {group}.{near}?" if near else ""
+    there = f" There are: {', '.join(sorted(known))}." if known else ""
+    return f"{where}.{suggestion}{there}"
+
+
+def _keys(node: DictConfig | ListConfig) -> set[str]:
+    return {str(key) for key in node if key != "_target_"} if isinstance(node, DictConfig) else set()
+
+
+def _chosen_of(group: str, arguments: Sequence[str]) -> list[str]:
+    """The choices of a group that a command line names, or else the shipped one."""
+    lines = [line for line in arguments if is_override(line) and line.lstrip("+").startswith(f"{group}=")]
+    typed = [name for override in parsed(lines) for name in chosen(override) if name]
+    return typed or conf.default_choice(group)

@@ -1,0 +1,150 @@
+"""Every key of a configuration: its type, its range and its unit, at one place for the checks and the reference page.
+
+The fields of `Evaluate` and `Train` are the keys of a composed conf/evaluate.yaml and conf/train.yaml. A field
+that is a dataclass is a section. A `Part` holds a node that some class is built from (``_target_``): its keys are the
+arguments of that class, and their kinds stand in its constructor's signature, so a new model is one file and one yaml.
+Defaults and what a key means stand in the yaml files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Len
+
+from clapbench.kinds import (
+    Count,
+    Folder,
+    Name,
+    Names,
+    Output,
+    Positive,
+    Rows,
+    Seed,
+    Share,
+    Weight,
+    Whole,
+    Workers,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A node with a ``_target_``, chosen from a config group.
+
+    ``bases`` are dotted names of the classes of which the target is one; none where any callable serves. ``many`` holds
+    nodes by name. ``keys`` is a dataclass of the kinds that stand in for a signature of somebody else's.
+    """
+
+    group: str
+    bases: tuple[str, ...] = ()
+    many: bool = False
+    keys: type | None = None
+
+
+@dataclass
+class Loader:
+    """How clips and captions are brought to the model."""
+
+    batch_size: Count
+    num_workers: Workers | None
+
+
+@dataclass
+class Matched:
+    """A sweep's probes at one number of rows."""
+
+    n: Rows | None
+    draws: Annotated[int, Ge(2)]
+
+
+@dataclass
+class Optimizer:
+    """AdamW, and the temperature that is learned with it."""
+
+    learning_rate: Positive
+    weight_decay: Weight
+    betas: Annotated[list[Share], Len(2, 2)]
+    warmup_steps: Whole
+    temperature: Positive
+
+
+@dataclass
+class Trainer:
+    """Keys of Lightning's Trainer that conf/ or people set; others go to it as they are."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+    devices: Count | Literal["auto"]
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"]
+    max_steps: Count
+    max_epochs: Count | None
+    val_check_interval: Count
+    num_sanity_val_steps: Whole
+    gradient_clip_val: Annotated[float, Gt(0)] | None
+    accumulate_grad_batches: Count
+
+
+MODELS = ("clapbench.encoders.base.Encoder", "clapbench.encoders.outside.Outside")
+BENCHMARK = ("clapbench.benchmarks.base.Benchmark",)
+ModelPart = Annotated[Mapping[str, Any], Part("model", MODELS)]
+BenchPart = Annotated[Mapping[str, Any], Part("bench", BENCHMARK)]
+TrainerPart = Annotated[Mapping[str, Any], Part("trainer", ("pytorch_lightning.Trainer",), keys=Trainer)]
+LoggerPart = Annotated[Mapping[str, Any], Part("logger")]
+
+
+@dataclass
+class Evaluate:
+    """The keys of ``evaluate.py``."""
+
+    model: ModelPart
+    bench: BenchPart
+    trainer: TrainerPart
+    logger: LoggerPart
+    sweep: Name
+    outputs: Output
+    cache_dir: Output
+    probes: Names
+    probe: dict[str, dict[str, Any]]
+    seed: Seed
+    force: bool
+    download: bool
+    checkpoint_dir: Folder | None
+    certify: bool
+    compile: bool
+    plan: bool
+    debug: bool
+    matched: Matched
+    loader: Loader
+
+
+@dataclass
+class Train:
+    """The keys of ``train.py``."""
+
+    model: ModelPart
+    regularizer: Annotated[
+        Mapping[str, Any],
+        Part("regularizer", ("clapbench.training.regularizers.base.Regularizer",), many=True),
+    ]
+    validation: Annotated[Mapping[str, Any], Part("bench", BENCHMARK, many=True)]
+    trainer: TrainerPart
+    logger: LoggerPart
+    data: Annotated[Mapping[str, Any], Part("data")]
+    name: Name
+    outputs: Output
+    cache_dir: Output
+    checkpoint_dtype: Literal["float16", "bfloat16", "float32"]
+    probes: Names
+    probe: dict[str, dict[str, Any]]
+    seed: Seed
+    download: bool
+    checkpoint_dir: Folder | None
+    plan: bool
+    debug: bool
+    optimizer: Optimizer
+    loader: Loader
+
+
+ROOTS: dict[str, type] = {"evaluate": Evaluate, "train": Train}

@@ -1,0 +1,26 @@
+"""What Hydra runs: one cell, or one training. In a module of its own, so that a launcher can send it elsewhere."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from clapbench.hooks import one_clear_error
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """The cell of a composed conf/evaluate.yaml."""
+    from clapbench.running import evaluate as running  # slow imports only when there is something to run
+
+    with one_clear_error(debug=cfg.debug is True):
+        running.evaluate(cfg)
+
+
+def train(cfg: DictConfig) -> None:
+    """The training of a composed conf/train.yaml."""
+    from clapbench.training import fit  # slow imports only when there is something to run
+
+    with one_clear_error(debug=cfg.debug is True):
+        fit.fit(cfg)
+
+
+JOBS = {"evaluate": evaluate, "train": train}

@@ -1,0 +1,100 @@
+"""Kinds of configuration values: a type, a range, a unit. Constructors name them in their signatures.
+
+``window: Seconds | None`` says to whoever calls the constructor, to the check of a command line and to the reference
+page that the window is a number of seconds above 0, or nothing. A constraint is one of `annotated_types`, or a `Rule`
+for what has no such word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import GetCoreSchemaHandler, Strict
+from pydantic_core import CoreSchema, core_schema
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a number counts, as "seconds" or "rows"."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a text must be, in words that follow "needed", whether a given one is, and one that may be typed."""
+
+    words: str
+    holds: Callable[[str], bool]
+    example: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """How pydantic holds a value to the rule."""
+
+        def held(value: Any) -> Any:
+            if not self.holds(str(value)):
+                raise ValueError(self.words)
+            return value
+
+        return core_schema.no_info_after_validator_function(held, handler(source))
+
+
+def is_segment(text: str) -> bool:
+    """Whether ``text`` can be one folder of a path: not empty, not hidden, not over 200 bytes, no slash, no control."""
+    plain = text.isprintable() and not any(character in text for character in "/\\")
+    return bool(text.strip()) and plain and not text.startswith(".") and len(text.encode()) <= 200
+
+
+def is_file(path: str) -> bool:
+    """Whether there is such a file."""
+    return Path(path).expanduser().is_file()
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is such a folder."""
+    return Path(path).expanduser().is_dir()
+
+
+def is_there(path: str) -> bool:
+    """Whether there is such a file or folder."""
+    return Path(path).expanduser().exists()
+
+
+def is_sha256(text: str) -> bool:
+    """Whether ``text`` is a SHA-256 in hexadecimal."""
+    return len(text) == 64 and set(text.lower()) <= set("0123456789abcdef")
+
+
+def may_be_folder(path: str) -> bool:
+    """Whether a folder may be made there, as far as the text tells."""
+    return bool(path.strip()) and "\0" not in path
+
+
+# Numbers. Neither text nor true and false are taken for one.
+Whole = Annotated[int, Strict(), Ge(0)]
+Count = Annotated[int, Strict(), Ge(1)]
+Seed = Annotated[int, Strict(), Ge(0), Lt(2**32)]
+Pairs = Annotated[int, Strict(), Ge(2), Unit("pairs")]
+Rows = Annotated[int, Strict(), Ge(4), Unit("rows")]
+Workers = Annotated[int, Strict(), Ge(0), Le(256), Unit("processes")]
+Weight = Annotated[float, Strict(), Ge(0)]
+Positive = Annotated[float, Strict(), Gt(0)]
+Share = Annotated[float, Strict(), Ge(0), Lt(1)]
+Seconds = Annotated[float, Strict(), Gt(0), Le(86_400), Unit("seconds")]
+UpTo10s = Annotated[float, Strict(), Gt(0), Le(10), Unit("seconds")]
+
+# Text. A name is a folder's; a path may be relative, and "~" is the home folder.
+Text = Annotated[str, Rule("a text", lambda text: bool(text.strip()), "TEXT")]
+Name = Annotated[str, Rule("a name that can be a folder (no slash, no leading dot)", is_segment, "NAME")]
+Output = Annotated[str | Path, Rule("a folder to write to", may_be_folder, "DIR")]
+File = Annotated[str | Path, Rule("a file that is there", is_file, "FILE")]
+Folder = Annotated[str | Path, Rule("a folder that is there", is_folder, "DIR")]
+Place = Annotated[str | Path, Rule("a file or folder that is there", is_there, "PATH")]
+Sha256 = Annotated[str, Rule("a SHA-256, 64 hexadecimal digits", is_sha256, "HEX")]
+Names = Annotated[
+    list[str] | str, Rule("a list of names, one or more", lambda text: text not in ("", "[]"), "[NAME]")
+]

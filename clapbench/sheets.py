@@ -1,0 +1,91 @@
+"""CSV tables that clapbench writes and reads again: in a spreadsheet text stays text, read back it is as it was.
+
+A cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end is a formula to a spreadsheet, and one such as
+``=HYPERLINK(...)`` acts when somebody opens the file. Text that begins so (a caption, a clip's or a model's name) is
+written behind an apostrophe, and text that begins with apostrophes and then such a sign gets one more, so that taking
+one away always gives the text. Numbers stay as they are.
+
+Source: OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")  # as text: executes nothing
+ANY_LENGTH = 2**31 - 1  # of a cell; Python's own limit is 131072
+
+
+def to_sheet(text: str) -> str:
+    """``text`` as a cell that no spreadsheet takes for a formula.
+
+    >>> [to_sheet(text) for text in ("=1+1", "'=1+1", "'t is a dog", "-0.5")]
+    ["'=1+1", "''=1+1", "'t is a dog", '-0.5']
+    """
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
+def from_sheet(cell: str) -> str:
+    """The text that `to_sheet` has written.
+
+    >>> [from_sheet(cell) for cell in ("'=1+1", "''=1+1", "'t is a dog", "-0.5")]
+    ['=1+1', "'=1+1", "'t is a dog", '-0.5']
+    """
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def text_of(table: pd.DataFrame) -> str:
+    """The table as the text of a CSV file, names of columns included."""
+    safe = pd.DataFrame({place: column.map(_cell) for place, (_, column) in enumerate(table.items())})
+    safe.columns = pd.Index([_cell(name) for name in table.columns])
+    # A lone carriage return ends a row for readers, and not every version of Python's writer quotes it.
+    returns = any("\r" in name for name in map(str, safe.columns)) or any(
+        isinstance(cell, str) and "\r" in cell for column in safe.to_numpy(dtype=object).T for cell in column
+    )
+    return safe.to_csv(
+        index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    )
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that `text_of` wrote, every cell as text; also of one from before it was written so.
+
+    Raises ``ValueError`` that names the file where a row has other cells than the header, as in a file cut off.
+    """
+    try:
+        with any_length(), path.open(encoding="utf-8", newline="") as file:
+            header, *lines = [line for line in csv.reader(file, strict=True) if line] or [[]]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path}: needed a table that clapbench wrote, got {error}. Write it anew."
+        ) from error
+    names = [from_sheet(name) for name in header]
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(names):
+            raise ValueError(
+                f"{path}: needed a table that clapbench wrote, with {len(names)} cells in each row; row {number} has "
+                f"{len(line)}. Write it anew."
+            )
+    return [dict(zip(names, map(from_sheet, line), strict=True)) for line in lines]
+
+
+@contextmanager
+def any_length() -> Iterator[None]:
+    """Python's csv reads cells of any length meanwhile."""
+    before = csv.field_size_limit(ANY_LENGTH)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _cell(value: Any) -> Any:
+    return to_sheet(value) if isinstance(value, str) else value

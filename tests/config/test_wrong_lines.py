@@ -1,0 +1,258 @@
+"""Wrong command lines: each is one clear error, before anything is written, rendered or fetched."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from clapbench import cli
+
+# A line, and words of its error. {here} is an empty folder.
+EVALUATE = {
+    # keys
+    "modle=mini": "key 'modle' is not there. Did you mean 'model'?",
+    "model.nmae=x": "Did you mean model.name?",
+    "batch_size=0": "Did you mean loader.batch_size?",
+    "loader.batchsize=8": "argument 'batchsize' is not there. Did you mean 'batch_size'?",
+    "matched.m=8": "argument 'm' is not there",
+    "+typo=1": "key 'typo' is not there",
+    "-m +typo=1,2": "key 'typo' is not there",
+    "+model.windows=3": "argument 'windows' is not there. Did you mean 'window'?",
+    "trainer.precison=32-true": "Did you mean trainer.precision?",
+    "+trainer.no_such=1": "argument 'no_such' is not there",
+    "logger.projekt=x": "Did you mean logger.project?",
+    "bench.items=10": "that key is one of bench=attribute,order",
+    "-m bench=synth_order,order bench.items=10": "not there of bench=synth_order; that key is",
+    "optimizer.learning_rate=1": "belongs to train.py",
+    "experiment=mini_vicreg": "experiment 'mini_vicreg' belongs to train.py",
+    "experiment=dmeo": "Did you mean 'demo'?",
+    "model=minni": "model 'minni' is not there. Did you mean 'mini'?",
+    "bench=synth_oder": "Did you mean 'synth_order'?",
+    "probes=[papr]": "probe 'papr' is not there. Did you mean 'paper'?",
+    "probe.rankme_tex.side=audio": "Did you mean 'rankme_text'?",
+    "probe.rankme_text.sides=audio": "argument 'sides' is not there",
+    "probe.cka.side=audio": "'cka' is not among the probes",
+    "model=mini,mini_bag": "Add -m",
+    "~model": "model",
+    # numbers
+    "loader.batch_size=0": "loader.batch_size: needed a whole number, 1 or more, got 0",
+    "loader.batch_size=-1": "got -1",
+    "loader.batch_size=abc": "got 'abc'",
+    "loader.batch_size=null": "got null",
+    "loader.batch_size=1.5": "got 1.5",
+    "loader.batch_size=true": "got true",
+    "loader.num_workers=-1": "from 0 to 256",
+    "loader.num_workers=abc": "got 'abc'",
+    "loader.num_workers=1.5": "got 1.5",
+    "loader.num_workers=1000000": "from 0 to 256",
+    "bench.n=0": "bench.n: needed a whole number",
+    "bench.n=-5": "got -5",
+    "bench.n=abc": "got 'abc'",
+    "bench.n=1.5": "got 1.5",
+    "bench.n=null": "got null",
+    "bench.n=1e3": "got 1000.0",
+    "bench=synth_attribute bench.n=7": "multiple of",
+    "bench.seed=-1": "bench.seed: needed",
+    "bench.seed=abc": "bench.seed: needed",
+    "bench.seed=null": "bench.seed: needed",
+    "bench.protocol=offical": "protocol",
+    "seed=10^23": "cannot be read",
+    "seed=100000000000000000000000": "seed: needed a whole number",
+    "seed=-1": "seed: needed a whole number",
+    "model.window=-1": "model.window: needed a number of seconds above 0",
+    "model.window=0": "got 0",
+    "model.window=abc": "got 'abc'",
+    "model.window=nan": "got nan",
+    "model.window=1e9": "at most 86400",
+    "model.text=bags": "needed sequence or bag",
+    "matched.n=2": "4 or more",
+    "matched=null": "matched: needed n, draws under it",
+    "loader=null": "loader: needed batch_size, num_workers under it",
+    # truth values
+    "force=maybe": "force: needed true or false, got 'maybe'",
+    "force=null": "got null",
+    "force=2": "got 2",
+    "certify=abc": "certify: needed true or false",
+    "download=nope": "download: needed true or false",
+    "bench.allow_missing=perhaps": "bench.allow_missing: needed true or false",
+    # devices
+    "trainer.precision=foo": "trainer.precision: needed 32-true, 16-mixed or bf16-mixed",
+    "trainer.precision=null": "got null",
+    "trainer.precision=16-true": "trainer.precision: needed",
+    "trainer.accelerator=qpu": "trainer.accelerator: needed",
+    "trainer.devices=-1": "trainer.devices: needed",
+    "trainer.devices=0": "trainer.devices: needed",
+    "trainer.devices=abc": "trainer.devices: needed",
+    "trainer._target_=foo.bar": "foo.bar",
+    "trainer=null": "trainer",
+    # names and places
+    "sweep=a/b": "sweep: needed a name that can be a folder",
+    "sweep=.hidden": "sweep: needed a name",
+    "sweep=": "sweep: needed a name",
+    "model.name=": "model.name: needed a name",
+    "model.name=null": "model.name: needed a name",
+    "bench.name=a/b": "bench.name: needed a name",
+    "probes=[]": "probes: needed a list of names",
+    "outputs=null": "outputs: needed a folder to write to",
+    "outputs=": "outputs: needed a folder to write to",
+    "cache_dir=null": "cache_dir: needed a folder to write to",
+    "hydra.run.dir=": "hydra.run.dir: needed a folder",
+    "checkpoint_dir=/nowhere": "checkpoint_dir: needed a folder that is there",
+    "model=laion model.checkpoint=/no/file.pt": "model.checkpoint: needed a file that is there",
+    "model.sha256=12e4567": "model.sha256: needed a SHA-256",
+    "bench=order bench.root=/nowhere": "bench.root: needed a file or folder that is there",
+    "bench=pairs bench.csv=/no.csv bench.root=/": "bench.csv: needed a file that is there",
+    "bench=pairs": "bench.csv: needed a value",
+    "model=precomputed model.file=/no.npz": "model.file: needed a file that is there",
+    # what would run code
+    "++bench.root={_target_:pathlib.Path.touch,self:{here}/made}": "would run code",
+    "+model.name={_target_:os.getcwd}": "would run code",
+    "model._target_=os.system": "needed a subclass of Encoder or Outside",
+    "bench._target_=clapbench.encoders.mini.MiniClap": "needed a subclass of Benchmark",
+    "+trainer._partial_=true": "Hydra's own",
+}
+TRAIN = {
+    "optimizer.learning_rate=-1": "optimizer.learning_rate: needed a number above 0",
+    "optimizer.learning_rate=abc": "got 'abc'",
+    "optimizer.betas=[]": "optimizer.betas: needed a list of 2",
+    "optimizer.betas=[2,3]": "optimizer.betas: needed a list of 2",
+    "optimizer.temperature=0": "optimizer.temperature: needed a number above 0",
+    "optimizer.warmup_steps=-1": "optimizer.warmup_steps: needed",
+    "optimizer.weight_decay=-1": "optimizer.weight_decay: needed",
+    "optimizer.momentum=1": "argument 'momentum' is not there",
+    "data.batch_size=0": "data.batch_size: needed a whole number of pairs, 2 or more",
+    "data.batch_size=1": "2 or more",
+    "data.batch_size=-4": "2 or more",
+    "trainer.max_steps=-5": "trainer.max_steps: needed",
+    "trainer.max_steps=0": "trainer.max_steps: needed",
+    "trainer.max_steps=abc": "trainer.max_steps: needed",
+    "trainer.val_check_interval=0": "trainer.val_check_interval: needed",
+    "trainer.gradient_clip_val=-1": "trainer.gradient_clip_val: needed",
+    "trainer._target_=foo.bar": "foo.bar",
+    "regularizer=[variance] regularizer.variance.weight=-1": "regularizer.variance.weight: needed",
+    "regularizer=[variance] regularizer.variance.weight=abc": "regularizer.variance.weight: needed",
+    "regularizer=[variance] regularizer.variance.side=both": "needed audio or text",
+    "regularizer=[varance]": "Did you mean 'variance'?",
+    "validation=null": "validation: needed",
+    "checkpoint_dtype=float8": "checkpoint_dtype: needed float16, bfloat16 or float32",
+    "experiment=demo": "experiment 'demo' belongs to evaluate.py",
+    "matched.n=4": "belongs to evaluate.py",
+    "-m optimizer.weight_decay=0,1": "two jobs would write",
+    "name=a/b": "name: needed a name",
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["program"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    GlobalHydra.instance().clear()
+    yield tmp_path
+    GlobalHydra.instance().clear()
+
+
+def typed(root: str, line: str) -> int:
+    """The exit code of a command line, in this process."""
+    try:
+        return cli.run(root, line.split(), program=f"python {root}.py")
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def refused(root: str, line: str, words: str, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    line = line.replace("{here}", str(here))
+    assert typed(root, line) != 0, line
+    error = capfd.readouterr().err
+    assert words in error
+    assert error.count("error: ") == 1
+    assert len(error.strip().splitlines()) <= 6
+    assert "Traceback" not in error
+    assert "append" not in error
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", EVALUATE)
+def test_a_wrong_line_of_evaluate(line: str, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    refused("evaluate", line, EVALUATE[line], here, capfd)
+
+
+@pytest.mark.parametrize("line", TRAIN)
+def test_a_wrong_line_of_train(line: str, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    refused("train", line, TRAIN[line], here, capfd)
+
+
+def test_a_wrong_line_leaves_an_existing_cell_alone(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cell = here / "outputs" / "default" / "mini" / "synth_order" / "cell.json"
+    cell.parent.mkdir(parents=True)
+    cell.write_text("as it was")
+    assert typed("evaluate", "trainer.precision=foo") == 1
+    assert typed("evaluate", "-m model=mini trainer.accelerator=qpu") == 1
+    assert cell.read_text() == "as it was"
+    assert [path for path in here.rglob("*") if path.is_file()] == [cell]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sweep=2024_10_05", "mini × synth_order"),
+        ("sweep=12e4567", "mini × synth_order"),
+        ("model.name=1_0", "1_0 × synth_order"),
+        ("model.name=007 bench.name=true", "007 × true"),
+        ("-m model.name=1_0,2e3", "2e3 × synth_order"),
+        ("outputs=2024_10", "mini × synth_order"),
+        ("bench.allow_missing=no force=yes", "mini × synth_order"),
+        ("-m model=glob(mini_*)", "mini_vicreg × synth_order"),
+        ("-m bench.n=10,20 bench.name=n${bench.n}", "mini × n20"),
+        ("-m seed=range(2) sweep=s model.name=m${seed}", "m1 × synth_order"),
+        ("-m seed=choice(3,4) sweep=s model.name=m${seed}", "m4 × synth_order"),
+        ("model=precomputed model.file=12e45", "precomputed × synth_order"),
+    ],
+)
+def test_names_are_the_text_that_was_typed(
+    line: str, words: str, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "12e45").touch()
+    code = typed("evaluate", f"{line} plan=yes")
+    output = capfd.readouterr()
+    assert (code, words in output.out) == (0, True), output
+    assert [path.name for path in here.iterdir()] == ["12e45"]
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("", ["mini"]),
+        ("model=mini_bag", ["mini_bag"]),
+        ("-m seed=0,1 regularizer=[variance],[covariance]", ["mini-variance-seed0", "mini-covariance-seed1"]),
+        ("-m model=mini,mini_bag regularizer=[],[variance]", ["mini", "mini_bag-variance"]),
+        ("-m seed=0,1,2 model.name=m${seed}", ["m0", "m1", "m2"]),
+        ("-m seed=0,1 name=t${seed}", ["t0", "t1"]),
+        ("experiment=mini_vicreg", ["mini_vicreg"]),
+        ("experiment=mini_vicreg seed=1", ["mini_vicreg-seed1"]),
+    ],
+)
+def test_trainings_are_named_apart(
+    line: str, names: list[str], here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("train", f"{line} plan=true") == 0
+    told = capfd.readouterr().out
+    for name in names:
+        assert f"outputs/train/{name}\n" in told
+
+
+@pytest.mark.parametrize("root", ["evaluate", "train"])
+def test_help_is_of_the_program(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(root, "--help") == 0
+    assert "mini_vicreg" in capsys.readouterr().out
+
+
+def test_ours_is_the_only_environment_that_changes(here: Path) -> None:
+    before = dict(os.environ)
+    typed("evaluate", "modle=mini")
+    assert dict(os.environ) == before
