@@ -26,11 +26,11 @@ def few_items(folder: Path) -> list[str]:
     return ["bench.n=10"]
 
 
-def pairs_folder(folder: Path) -> list[str]:
-    """Three items in the CompA format, as noise bursts."""
+def pairs_folder(folder: Path, items: int = 3) -> list[str]:
+    """Items in the CompA format, as noise bursts."""
     rng = np.random.default_rng(0)
     rows = ["pair_caption,reversed_pair_caption,pair_file,reversed_pair_file"]
-    for item in range(3):
+    for item in range(items):
         files = [f"{item}_{way}.wav" for way in ("pair", "reversed")]
         for file in files:
             soundfile.write(folder / file, 0.1 * rng.standard_normal(8000), 8000)

@@ -42,8 +42,7 @@ class Compositional(Benchmark):
 
     def where(self, clip_id: str) -> str:
         """With the first row of the CSV that names the clip."""
-        cases = self._read if self._read is not None else self.read_cases()
-        rows = (row for row, case in enumerate(cases, start=1) if clip_id in case.clips)
+        rows = (row for row, case in enumerate(self.all_cases(), start=1) if clip_id in case.clips)
         return f"bench {self.name!r} row {next(rows, '?')}"
 
 

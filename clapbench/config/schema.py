@@ -77,7 +77,7 @@ class Trainer:
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
     devices: Count | Literal["auto"]
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"]
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
     max_steps: Count
     max_epochs: Count | None
     val_check_interval: Count

@@ -6,11 +6,13 @@ this base class normalises the rows, so that no adapter can forget. The construc
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -138,6 +140,26 @@ def fingerprint(encoder: type[Encoder], arguments: Mapping[str, Any]) -> dict[st
     if (tokenizer := arguments.get("tokenizer")) is not None:
         record["tokenizer"] = tokenizers.find_tokenizer(tokenizer, model=model)[1]
     return record
+
+
+class Hearing(NamedTuple):
+    """What of a clip reaches an encoder."""
+
+    sample_rate: int  # Hz
+    window: float | int | None  # seconds from the head of a clip; None: the whole clip
+
+
+def hearing(encoder: type[Encoder], arguments: Mapping[str, Any]) -> Hearing | None:
+    """An encoder's `Hearing`, found without loading a weight.
+
+    None where only an instance knows it, and for a window that no constructor takes: that is its refusal to make.
+    """
+    parameter = inspect.signature(encoder).parameters.get("window")
+    default = parameter.default if parameter else getattr(encoder, "window", "unknown")
+    window = arguments.get("window", default)
+    rate = getattr(encoder, "sample_rate", None)
+    known = window is None or (isinstance(window, int | float) and 0 < window < math.inf)
+    return Hearing(rate, window) if known and isinstance(rate, int) else None
 
 
 def silence_after(waves: list[Float[Tensor, " _"]], *, samples: int) -> Float[Tensor, "n samples"]:

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from clapbench.benchmarks.base import Benchmark
 from clapbench.encoders.base import Encoder
-from clapbench.running import certificate
 from clapbench.schema import Embeddings
 from clapbench.sound.waves import ClipError, load_wave
 
@@ -88,12 +87,13 @@ class Clips(Dataset[Row]):
 
     def __getitem__(self, index: int) -> Row:
         clip = self.clips[index]
-        path, where = self.benchmark.audio_path(clip), self.benchmark.where(clip)
+        path = self.benchmark.audio_path(clip)
         try:
             return index, load_wave(path, sample_rate=self.sample_rate, window=self.window)
         except ClipError as error:
-            return ClipError(path, error.reason, error.remedy, where)
+            return ClipError(path, error.reason, error.remedy, self.benchmark.where(clip))
         except FileNotFoundError:
+            where = self.benchmark.where(clip)
             return ClipError(path, "no such file", "Check bench.root and the paths in the CSV.", where)
 
 
@@ -153,29 +153,6 @@ class EncodingPlan:
             ClipLoader(clips, batch_size=batch_size, num_workers=num_workers, collate_fn=collate_clips),  # type: ignore[arg-type]
             DataLoader(captions, batch_size=None),  # type: ignore[arg-type]
         )
-
-    def certificate_loaders(self) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
-        """The batches of `certify.trials`, over a sample of clips and one of captions."""
-        chosen = certificate.sample(len(self.clips))
-        clips = Clips(
-            self.benchmark,
-            [self.clips[row] for row in chosen],
-            sample_rate=self.sample_rate,
-            window=self.window,
-        )
-        loader = ClipLoader(clips, batch_size=1, collate_fn=collate_clips)  # type: ignore[arg-type]
-        waves = [wave for batch in loader for wave in batch.waves]
-        captions = [self.encoded[row] for row in certificate.sample(len(self.encoded))]
-        of_clips = [
-            ClipBatch(index=torch.tensor(batch), waves=[waves[row] for row in batch])
-            for batch in certificate.batches(len(waves))
-        ]
-        of_captions = [
-            CaptionBatch(index=torch.tensor(batch), captions=[captions[row] for row in batch])
-            for batch in certificate.batches(len(captions))
-            if captions
-        ]
-        return DataLoader(of_clips, batch_size=None), DataLoader(of_captions, batch_size=None)  # type: ignore[arg-type]
 
     def embeddings(self, *, audio: Sequence[Indexed], text: Sequence[Indexed]) -> Embeddings:
         """The encoded batches of both loaders, put back in the order of clips and captions."""

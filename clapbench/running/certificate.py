@@ -12,6 +12,9 @@ from itertools import chain
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.data import DataLoader
+
+from clapbench.running.batches import CaptionBatch, ClipBatch, ClipLoader, Clips, EncodingPlan, collate_clips
 
 SAMPLE = 16  # clips, and captions
 SAMPLE_OUTSIDE = 4  # where each batch starts another interpreter
@@ -44,6 +47,25 @@ def trials(n: int) -> dict[str, list[list[int]]]:
 def batches(n: int) -> list[list[int]]:
     """The batches of every trial, one after the other: what has to be embedded for `drift`."""
     return list(chain.from_iterable(trials(n).values()))
+
+
+def loaders(plan: EncodingPlan) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
+    """The `batches` of a sample of the plan's clips, and of one of its captions; each clip is decoded once."""
+    chosen = [plan.clips[row] for row in sample(len(plan.clips))]
+    clips = Clips(plan.benchmark, chosen, sample_rate=plan.sample_rate, window=plan.window)
+    one_by_one = ClipLoader(clips, batch_size=1, collate_fn=collate_clips)  # type: ignore[arg-type]
+    waves = [wave for batch in one_by_one for wave in batch.waves]
+    captions = [plan.encoded[row] for row in sample(len(plan.encoded))]
+    of_clips = [
+        ClipBatch(index=torch.tensor(batch), waves=[waves[row] for row in batch])
+        for batch in batches(len(waves))
+    ]
+    of_captions = [
+        CaptionBatch(index=torch.tensor(batch), captions=[captions[row] for row in batch])
+        for batch in batches(len(captions))
+        if captions
+    ]
+    return DataLoader(of_clips, batch_size=None), DataLoader(of_captions, batch_size=None)  # type: ignore[arg-type]
 
 
 def drift(rows: Sequence[Float[Tensor, "_ d"]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""The Trainer's loops, as a configuration asks for them: encode a benchmark, probe its embeddings.
+"""Clips and captions to rows, by the Trainer's predict loop.
 
-Importing Lightning takes seconds, so `run` imports this module only when there is something to do.
+Importing Lightning takes seconds, so `evaluate` imports this module only when there is something to do.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from clapbench import config
-from clapbench.benchmarks.base import Benchmark
 from clapbench.encoders.base import Encoder, unit
 from clapbench.encoders.outside import Outside
 from clapbench.running import certificate
 from clapbench.running.batches import CaptionBatch, ClipBatch, EncodingPlan, Indexed
+from clapbench.running.plan import Plan
 from clapbench.running.progress import EncodingProgress
-from clapbench.running.trainer import make_trainer, quiet_lightning
+from clapbench.running.stopping import finishing_batches
+from clapbench.running.trainer import make_trainer
 from clapbench.schema import Embeddings
 
 
@@ -52,19 +52,18 @@ def encode_batch(encoder: Encoder, batch: ClipBatch | CaptionBatch) -> Indexed:
 
 
 class Encoding:
-    """What needs the model of a configuration: its embeddings of a benchmark, and their certificate."""
+    """What needs the model of a plan: its embeddings of a benchmark, and their certificate."""
 
-    def __init__(self, cfg: DictConfig, *, benchmark: Benchmark, label: str) -> None:
-        quiet_lightning()
-        self.cfg, self.benchmark, self.label = cfg, benchmark, label
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.benchmark = plan, plan.benchmark
         self.clips_per_s = 0.0  # of the last `embeddings`
 
     @cached_property
     def model(self) -> Encoder | Outside:
         """The model of the configuration, built when first asked for."""
-        torch.manual_seed(self.cfg.seed)  # of weights that are not trained
-        model: Encoder | Outside = config.build(self.cfg.model)
-        if isinstance(model, Encoder) and self.cfg.compile:
+        torch.manual_seed(self.plan.seed)  # of weights that are not trained
+        model: Encoder | Outside = config.build(self.plan.nodes["model"])
+        if isinstance(model, Encoder) and self.plan.compile:
             model.compile_towers()
         return model
 
@@ -75,22 +74,24 @@ class Encoding:
             rows = self._outside(self.benchmark.clips(), self.benchmark.captions())
             self.clips_per_s = len(rows.audio) / (time.perf_counter() - start)
             return rows
-        plan = EncodingPlan(encoder=self.model, benchmark=self.benchmark)
-        progress = EncodingProgress(label=self.label, n_clips=len(plan.clips), n_captions=len(plan.encoded))
-        audio, text = self._predict(plan.loaders(**self.cfg.loader), callbacks=[progress])
+        encoded = EncodingPlan(encoder=self.model, benchmark=self.benchmark)
+        progress = EncodingProgress(
+            label=self.plan.label, n_clips=len(encoded.clips), n_captions=len(encoded.encoded)
+        )
+        audio, text = self._predict(encoded.loaders(**self.plan.loader), callbacks=[progress])
         self.clips_per_s = progress.clips_per_s
-        return plan.embeddings(audio=audio, text=text)
+        return encoded.embeddings(audio=audio, text=text)
 
     def certificate(self) -> dict[str, Any]:
-        """The largest drift of each side and trial (see `certify`), on the Trainer's device and in its precision."""
+        """The largest drift of each side and trial, on the Trainer's device and in its precision."""
         if isinstance(self.model, Outside):
             if not self.model.certifiable:
                 return {"drift": None, "note": "rows from a file: nothing is encoded here"}
             audio, text = self._certify_outside()
         else:
-            plan = EncodingPlan(encoder=self.model, benchmark=self.benchmark)
+            encoded = EncodingPlan(encoder=self.model, benchmark=self.benchmark)
             audio, text = (
-                [rows for _, rows in batches] for batches in self._predict(plan.certificate_loaders())
+                [rows for _, rows in batches] for batches in self._predict(certificate.loaders(encoded))
             )
         sides = {name: rows for name, rows in (("audio", audio), ("text", text)) if rows}
         found = {name: certificate.drift(rows) for name, rows in sides.items()}
@@ -105,9 +106,12 @@ class Encoding:
     ) -> tuple[list[Indexed], list[Indexed]]:
         """Encoded batches of clips and of captions; a loader without batches is left out."""
         assert isinstance(self.model, Encoder)
-        trainer = make_trainer(self.cfg, logger=None, callbacks=callbacks)
+        trainer = make_trainer(
+            self.plan.nodes["trainer"], root=str(self.plan.folder), logger=None, callbacks=callbacks
+        )
         given = [loader for loader in loaders if len(loader)]
-        batches: Any = trainer.predict(Encode(self.model), given)
+        with finishing_batches():
+            batches: Any = trainer.predict(Encode(self.model), given)
         audio, text = batches if len(given) == 2 else (batches, [])
         return audio, text
 

@@ -1,8 +1,9 @@
 """Loggers for a run: Weights & Biases, CSV files, or none. All take the same arguments, so a yaml chooses.
 
 A run's id derives from what it computed, so doing it again continues the same run. Nothing here waits for a
-network: without a configured key, or when the server does not answer at once, wandb writes offline. wandb, pandas
-and Lightning are imported where they are used, since each takes seconds.
+network: without a configured key, or when the server does not answer at once, wandb writes offline. And no result
+depends on a logger: a cell is written before it is logged, and whatever a logger raises becomes one line. wandb and
+Lightning are imported where they are used, since each takes seconds.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from http.client import HTTPException
 from netrc import NetrcParseError, netrc
@@ -23,10 +26,76 @@ from urllib.request import urlopen
 
 from omegaconf import DictConfig
 
+from clapbench import config, files
+from clapbench.running.plan import Plan
+
 log = logging.getLogger(__name__)
 
 PATIENCE = 8.0  # seconds that a server gets to open a run, and to take what is left at its end
 KNOCK = 2.0  # seconds that it gets to answer at all
+GROUP = "CLAPBENCH_WANDB_GROUP"
+MODES = ("online", "offline", "disabled", "shared", "run", "dryrun")  # of WANDB_MODE
+AGENT = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")  # what `wandb agent` sets
+
+
+def record(plan: Plan, *, numbers: Mapping[str, float]) -> None:
+    """Logs the numbers of a cell, which is on disk already, as a run of its own."""
+    with never_failing(f"{plan.label}: its cell.json is written"):
+        logger = open_logger(
+            plan.nodes["logger"],
+            folder=plan.folder.parents[1],
+            group=plan.sweep,
+            run=f"{plan.model}/{plan.bench}",
+            run_id=files.key_of([plan.sweep, plan.model, plan.bench, plan.config_key])[:16],
+            content=plan.content,
+        )
+        if logger is not None:
+            logger.log_metrics(dict(numbers))
+        finish(logger, summary={"n_items": plan.benchmark.n_items})
+
+
+def open_logger(
+    node: DictConfig, *, folder: Path, group: str, run: str, run_id: str, content: dict[str, Any]
+) -> Any:
+    """The logger of a yaml, open; None where it logs nothing."""
+    return config.build(node, _partial_=True)(
+        folder=folder, group=group, run=run, run_id=run_id, content=content
+    )
+
+
+@contextmanager
+def never_failing(what_stands: str) -> Iterator[None]:
+    """Whatever a logger raises within the block becomes one line, which says that results do not depend on it."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        log.warning(
+            "%s, but logging failed: %s%s", what_stands, type(error).__name__, reason and f": {reason}"
+        )
+        client: Any = sys.modules.get("wandb")
+        if client:
+            with suppress(Exception):  # its process may be dead: the next run starts another
+                client.teardown()
+            client.run = None  # else the next logger goes on with the run that failed
+
+
+def survivor(logger: Any) -> Any:
+    """The same logger, for a training: where it cannot log, that is said once, and the training goes on."""
+    if logger is None:
+        return None
+    log_metrics, well = logger.log_metrics, True
+
+    def careful(*arguments: Any, **named: Any) -> None:
+        nonlocal well
+        if well:
+            well = False
+            with never_failing("the training goes on"):
+                log_metrics(*arguments, **named)
+                well = True
+
+    logger.log_metrics = careful
+    return logger
 
 
 def wandb(
@@ -47,6 +116,7 @@ def wandb(
     from pytorch_lightning.loggers import WandbLogger
 
     os.environ.setdefault("WANDB_SILENT", "true")  # read when wandb's session starts, so before the import
+    group = agent_sweep() or group
     import wandb as client
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +163,10 @@ def none(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, 
 
 def wandb_mode(mode: str | None) -> str:
     """``mode``, else what WANDB_MODE says, else "online" where there is a key; "offline" when no server answers."""
+    stated = os.environ.get("WANDB_MODE")
+    if stated is not None and stated not in MODES:
+        log.warning("WANDB_MODE=%s is none of %s; it is ignored.", stated, ", ".join(MODES))
+        del os.environ["WANDB_MODE"]  # wandb refuses to start under it
     import wandb as client
 
     settings = client.setup().settings
@@ -101,6 +175,18 @@ def wandb_mode(mode: str | None) -> str:
         known = settings.api_key or key_in_netrc(urlsplit(settings.base_url).hostname or "")
         mode = "online" if known else "offline"
     return "offline" if mode == "online" and not answers(settings.base_url) else mode
+
+
+def agent_sweep() -> str | None:
+    """The sweep of the ``wandb agent`` that started this command; to be asked before wandb reads the environment.
+
+    An agent gives a command one run, and within its sweep wandb insists on that run's id. A command has a run for every
+    cell, so they leave the sweep, and its id becomes their group.
+    """
+    found = {name: os.environ.pop(name, None) for name in AGENT}
+    if found["WANDB_SWEEP_ID"]:
+        os.environ[GROUP] = found["WANDB_SWEEP_ID"]  # for the next cells, and processes
+    return os.environ.get(GROUP)
 
 
 def key_in_netrc(host: str) -> bool:
@@ -175,20 +261,24 @@ def log_summary(
     summary: dict[str, Any],
 ) -> None:
     """One wandb run for a sweep: ``tables`` (DataFrames) by name, ``images``, and flat ``summary`` numbers."""
-    import wandb as client
+    with never_failing(f"the summary of {folder} is written"):
+        import wandb as client
 
-    logger = wandb(
-        folder=folder,
-        group=folder.name,
-        run="summary",
-        run_id=hashlib.sha256(f"{folder.name}/summary".encode()).hexdigest()[:16],
-        content={"sweep": folder.name},
-        project=node.project,
-        entity=node.entity,
-        mode=node.mode,
-    )
-    logger.experiment.log(
-        {name: client.Table(dataframe=table) for name, table in tables.items()}
-        | {path.stem: client.Image(str(path)) for path in images}
-    )
-    finish(logger, summary=summary)
+        logger = open_logger(
+            node,
+            folder=folder,
+            group=folder.name,
+            run="summary",
+            run_id=hashlib.sha256(f"{folder.name}/summary".encode()).hexdigest()[:16],
+            content={"sweep": folder.name},
+        )
+        logger.experiment.log(
+            {name: client.Table(dataframe=plain(table)) for name, table in tables.items()}
+            | {path.stem: client.Image(str(path)) for path in images}
+        )
+        finish(logger, summary=summary)
+
+
+def plain(table: Any) -> Any:
+    """A DataFrame with None for what pandas has no number for: its NA is no JSON."""
+    return table.astype(object).where(table.notna(), None)

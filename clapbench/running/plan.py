@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from clapbench import config, files
 from clapbench.benchmarks.base import Benchmark
-from clapbench.encoders.base import Encoder, fingerprint
+from clapbench.encoders.base import Encoder, Hearing, fingerprint, hearing
 from clapbench.encoders.outside import Outside
 from clapbench.results import cache
-from clapbench.running.devices import check_accelerator
+from clapbench.running.clips import ClipCheck
+from clapbench.running.devices import check_devices
 from clapbench.schema import SCORING_VERSION, Cell
 from clapbench.sources import source
 
@@ -34,7 +35,7 @@ def check(cfg: DictConfig) -> None:
     """
     config.check(cfg, root="evaluate")
     config.probe_configs(cfg.probes, cfg.probe)
-    check_accelerator(cfg.trainer.accelerator)
+    check_devices(cfg)
     config.build(cfg.bench)
 
 
@@ -44,12 +45,17 @@ def check_writable(cfg: DictConfig) -> None:
     config.check_writable(Path(cfg.cache_dir), key="cache_dir")
 
 
-def encoder_fingerprint(cfg: DictConfig) -> dict[str, Any]:
-    """What decides the embeddings on the model's side, without loading weights; raises where a file is missing."""
+def model_class(cfg: DictConfig) -> tuple[type, dict[str, Any]]:
+    """The class of ``cfg.model`` and its arguments."""
     arguments = OmegaConf.to_container(cfg.model, resolve=True)
     assert isinstance(arguments, dict)
     target = get_class(arguments.pop("_target_"))
-    given = {str(key): value for key, value in arguments.items()}
+    return target, {str(key): value for key, value in arguments.items()}
+
+
+def encoder_fingerprint(cfg: DictConfig) -> dict[str, Any]:
+    """What decides the embeddings on the model's side, without loading weights; raises where a file is missing."""
+    target, given = model_class(cfg)
     if issubclass(target, Outside):
         return target.fingerprint(given)
     assert issubclass(target, Encoder)
@@ -57,42 +63,102 @@ def encoder_fingerprint(cfg: DictConfig) -> dict[str, Any]:
     record["precision"] = str(cfg.trainer.precision)
     if cfg.compile:
         record["compile"] = True
-    if not arguments.get("pretrained", True):
+    if not given.get("pretrained", True):
         record["seed"] = cfg.seed  # of the random weights
     return record
 
 
+def encoder_hearing(cfg: DictConfig) -> Hearing | None:
+    """What the model hears of a clip; None for one whose clips are not decoded here, or that does not say."""
+    target, given = model_class(cfg)
+    return hearing(target, given) if issubclass(target, Encoder) else None
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a configuration asks for, found without loading weights."""
+    """What a configuration asks for, found without loading weights: all that later steps read of it."""
+
+    model: str
+    bench: str
+    sweep: str
+    folder: Path  # of the cell
+    cache: Path  # folder
 
     benchmark: Benchmark
+    clips: ClipCheck | None  # that nobody has made; None: nothing is left to check
     encoder: dict[str, Any]  # fingerprint
     embeddings: Path  # relative to the cache folder
     embeddings_key: str
     config_key: str
-    probes: dict[str, str]  # name to a key of its configuration
+    probes: dict[str, DictConfig]
+
     certificate: bool
+    force: bool
+    compile: bool
+    seed: int  # of weights that are not trained
+    loader: dict[str, Any]  # arguments of `EncodingPlan.loaders`
+    nodes: dict[str, DictConfig]  # model, trainer and logger, to be built
+    content: dict[str, Any]  # the whole configuration, for the logger
 
     @classmethod
     def from_config(cls, cfg: DictConfig) -> Plan:
-        """What the configuration ``cfg`` asks for."""
-        benchmark = config.build(cfg.bench)
+        """The one visit to the configuration. Raises ``ValueError`` where clips are known to be broken."""
+        benchmark: Benchmark = config.build(cfg.bench)
         encoder = encoder_fingerprint(cfg)
-        content = {"encoder": encoder, "benchmark": benchmark.fingerprint()}
-        key = files.key_of(content)
-        return cls(
+        whole = benchmark.fingerprint()
+        cache_folder, heard = Path(cfg.cache_dir), encoder_hearing(cfg)
+        content = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(content, dict)
+        plan = cls(
+            model=str(cfg.model.name),
+            bench=str(cfg.bench.name),
+            sweep=str(cfg.sweep),
+            folder=cell_folder(cfg),
+            cache=cache_folder,
             benchmark=benchmark,
+            clips=heard and ClipCheck.of(benchmark, hearing=heard, fingerprint=whole, cache=cache_folder),
             encoder=encoder,
-            embeddings=cache.embeddings_path(model=cfg.model.name, bench=cfg.bench.name, key=key),
-            embeddings_key=key,
-            config_key=files.key_of({**content, "scoring": [SCORING_VERSION, benchmark.protocol]}),
-            probes={
-                name: config.probe_key(node)
-                for name, node in config.probe_configs(cfg.probes, cfg.probe).items()
-            },
+            **content_keys(encoder, benchmark, fingerprint=whole, model=cfg.model.name),
+            probes=config.probe_configs(cfg.probes, cfg.probe),
             certificate=cfg.certify,
+            force=cfg.force,
+            compile=cfg.compile,
+            seed=cfg.seed,
+            loader={str(key): value for key, value in cfg.loader.items()},
+            nodes={name: cfg[name] for name in ("model", "trainer", "logger")},
+            content={str(key): value for key, value in content.items()},
         )
+        known = plan.clips.remembered() if plan.clips else None
+        return plan if known is None else plan.without(known)
+
+    @property
+    def label(self) -> str:
+        """The cell as people read it."""
+        return label_of(self.model, self.bench)
+
+    @property
+    def stored(self) -> Path:
+        """The file of the embeddings."""
+        return self.cache / self.embeddings
+
+    def checked(self) -> Plan:
+        """This plan once every clip was decoded, without what cannot be; all such clips are told together."""
+        return self if self.clips is None else self.without(self.clips.run())
+
+    def without(self, broken: dict[str, str]) -> Plan:
+        """This plan for the items that are left: their content is what the keys stand for."""
+        if not broken:
+            return replace(self, clips=None)
+        self.benchmark.leave_out(broken)
+        keys = content_keys(
+            self.encoder, self.benchmark, fingerprint=self.benchmark.fingerprint(), model=self.model
+        )
+        return replace(self, clips=None, **keys)
+
+    @property
+    def probe_keys(self) -> dict[str, str]:
+        """What tells each probe's configuration from another, by name."""
+        return {name: config.probe_key(node) for name, node in self.probes.items()}
 
     def is_met_by(self, cell: Cell | None) -> bool:
         """Whether the cell holds all that this asks for."""
@@ -107,10 +173,28 @@ class Plan:
         return cell if same else None
 
     def lacking(self, cell: Cell | None) -> list[str]:
-        """Plan probes that the cell does not hold, or holds from another configuration of the probe."""
+        """Probes of the plan that the cell does not hold, or holds from another configuration of the probe."""
         earlier = self.reuse(cell)
         keys = earlier.extra.get("probe_keys", {}) if earlier else {}
-        return [name for name, key in self.probes.items() if keys.get(name) != key]
+        return [name for name, key in self.probe_keys.items() if keys.get(name) != key]
+
+
+def content_keys(
+    encoder: dict[str, Any], benchmark: Benchmark, *, fingerprint: str, model: str
+) -> dict[str, Any]:
+    """The fields of a `Plan` that name its content."""
+    content = {"encoder": encoder, "benchmark": fingerprint}
+    key = files.key_of(content)
+    return {
+        "embeddings": cache.embeddings_path(model=str(model), bench=benchmark.name, key=key),
+        "embeddings_key": key,
+        "config_key": files.key_of({**content, "scoring": [SCORING_VERSION, benchmark.protocol]}),
+    }
+
+
+def label_of(model: object, bench: object) -> str:
+    """How messages name a cell."""
+    return f"{model} × {bench}"
 
 
 def describe(cfg: DictConfig) -> str:
@@ -134,12 +218,12 @@ def describe(cfg: DictConfig) -> str:
         )
     with source.settings(allowed=False, folder=cfg.checkpoint_dir):
         wanted = Plan.from_config(cfg)
-    old = read_cell(cell_folder(cfg))
-    if wanted.is_met_by(old) and not cfg.force:
+    old = read_cell(wanted.folder)
+    if wanted.is_met_by(old) and not wanted.force:
         return "done"
-    if (Path(cfg.cache_dir) / wanted.embeddings).is_file() and not cfg.force:
+    if wanted.stored.is_file() and not wanted.force:
         return f"score cached embeddings, {len(wanted.lacking(old))} new probes"
-    clips, captions = len(benchmark.clips()), len(benchmark.captions())
+    clips, captions = len(wanted.benchmark.clips()), len(wanted.benchmark.captions())
     return f"encode {clips} clips and {captions} captions, score, {len(wanted.probes)} probes"
 
 

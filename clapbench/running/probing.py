@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -18,8 +17,9 @@ from clapbench.probes.base import Probe
 from clapbench.probes.paired import bind
 from clapbench.probes.two_nn import count_duplicates
 from clapbench.running.batches import RowBatch, row_loader
-from clapbench.running.trainer import make_trainer, quiet_lightning
-from clapbench.schema import Case, Embeddings, Judgement
+from clapbench.running.stopping import finishing_batches
+from clapbench.running.trainer import make_trainer
+from clapbench.schema import Case, Embeddings
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,13 @@ def finite_only(numbers: Mapping[str, float | None], *, prefix: str = "") -> dic
 
 
 class Score(pl.LightningModule):
-    """``trainer.test``: probes rows, and logs every number, a judgement's scores among them, under its name."""
+    """``trainer.test``: probes rows."""
 
     probed: Probed
 
-    def __init__(self, *, probes: Mapping[str, Probe], judgement: Judgement) -> None:
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
         super().__init__()
         self.probing = Probing(probes)
-        self.judgement = judgement
 
     def test_step(self, batch: RowBatch, batch_idx: int) -> None:
         """Give every probe a batch of rows."""
@@ -87,28 +86,26 @@ class Score(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Compute every probe, and log what is a number."""
         self.probed = self.probing.compute()
-        self.log_dict(finite_only({**self.judgement.numbers, **self.probed.values}))
 
 
-def build_probes(cfg: DictConfig) -> dict[str, Probe]:
-    """A Metric per wanted probe, by name."""
-    return {name: config.build(node) for name, node in config.probe_configs(cfg.probes, cfg.probe).items()}
+def build_probes(nodes: Mapping[str, DictConfig]) -> dict[str, Probe]:
+    """A Metric per probe, by name."""
+    return {name: config.build(node) for name, node in nodes.items()}
 
 
 def probe(
-    cfg: DictConfig,
-    *,
     probes: Mapping[str, Probe],
+    *,
     embeddings: Embeddings,
-    judgement: Judgement,
     cases: Sequence[Case],
-    logger: Any,
+    trainer: DictConfig,
+    root: str,
 ) -> Probed:
-    """Probes of embeddings by the Trainer's test loop on its device; ``judgement`` is logged with them."""
-    quiet_lightning()
+    """Probes of embeddings by the test loop of the configured ``trainer``, on its device."""
     bind(probes.values(), cases=cases, embeddings=embeddings)
-    module = Score(probes=probes, judgement=judgement)
-    make_trainer(cfg, logger=logger).test(module, row_loader(embeddings), verbose=False)
+    module = Score(probes)
+    with finishing_batches():
+        make_trainer(trainer, root=root, logger=None).test(module, row_loader(embeddings), verbose=False)
     return module.probed
 
 

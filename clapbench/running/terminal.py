@@ -17,7 +17,7 @@ def say(cell: Cell, *, label: str, done: str) -> None:
             f"label swap p {h['p_swap']:.2g}[/]"
         )
     if cell.dropped_items:
-        lines.append(f"  [yellow]{cell.dropped_items} items left out: their clips are missing[/]")
+        lines.append(f"  [yellow]{cell.dropped_items} items left out: {clips_left_out(cell)}[/]")
     if cell.ties:
         lines.append(f"  [yellow]{cell.ties} comparisons are exact ties, each counted as a miss[/]")
     for side, what in (("audio", "clips"), ("text", "captions")):
@@ -36,3 +36,11 @@ def say(cell: Cell, *, label: str, done: str) -> None:
         lines.append(f"  [dim]certificate: {told}[/]")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def clips_left_out(cell: Cell) -> str:
+    """How many clips an item was left out for, and why."""
+    missing, broken = cell.extra.get("missing_clips"), cell.extra.get("broken_clips")
+    told = [f"{missing} clips are missing"] if missing else []
+    told += [f"{broken} clips cannot be read"] if broken else []
+    return ", ".join(told) or "their clips are missing"

@@ -8,29 +8,45 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import LambdaCallback
 
 from clapbench import config
+from clapbench.running.stopping import raise_if_stopped
 
 
-def make_trainer(cfg: DictConfig, *, logger: Any, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:
-    """The Trainer of cfg.trainer, without Lightning's own bars, tables and checkpoints."""
+def make_trainer(
+    trainer: DictConfig, *, root: str, logger: Any, callbacks: list[pl.Callback] | None = None
+) -> pl.Trainer:
+    """The configured Trainer; it stops after a batch where somebody asked it to (see `stopping`).
+
+    ``root`` is the folder of whatever Lightning writes. What it refuses is a `config.ConfigError`.
+    """
+    quiet_lightning()
+    between = {f"on_{loop}_batch_end": look_for_a_stop for loop in ("train", "validation", "test", "predict")}
     try:
-        trainer: pl.Trainer = config.build(
-            cfg.trainer,
+        built: pl.Trainer = config.build(
+            trainer,
             logger=logger or False,
-            callbacks=callbacks,
+            callbacks=[*(callbacks or []), LambdaCallback(**between)],
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
-            default_root_dir=str(cfg.outputs),
+            default_root_dir=root,
         )
-    except MisconfigurationException as error:
+    except (
+        Exception
+    ) as error:  # a MisconfigurationException, a ValueError, a TypeError, as the argument may be
         raise config.ConfigError(
-            f"trainer: Lightning refuses accelerator={cfg.trainer.accelerator!r}, devices={cfg.trainer.devices!r}: "
-            f"{error} Set trainer=cpu or trainer=auto."
+            f"trainer: Lightning refuses accelerator={trainer.get('accelerator')!r}, "
+            f"devices={trainer.get('devices')!r}, precision={trainer.get('precision')!r}: {error} "
+            f"Set trainer=cpu or trainer=auto."
         ) from error
-    return trainer
+    return built
+
+
+def look_for_a_stop(*batch: Any) -> None:
+    """Ends here where a signal has come."""
+    raise_if_stopped()
 
 
 def quiet_lightning() -> None:

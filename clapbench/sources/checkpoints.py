@@ -80,6 +80,9 @@ def read_safetensors(path: Path, *, model: str) -> tuple[dict[str, Tensor], dict
         ) from error
 
 
+ADVICE = ("weights_only", "weights only", "torch.load", "safe_globals", "trust")  # torch's, to run a pickle
+
+
 class NotTensors:
     """Stands for every pickled object of a checkpoint that is not a tensor; takes anything, does nothing."""
 
@@ -111,13 +114,10 @@ def read_torch(path: Path, *, part: str, model: str) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged pickle fails in any way it likes
-        # torch's own words come first and advise to run the pickle; why is what its unpickler says after them.
-        words = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
-        reason = words.splitlines()[0]
         raise ValueError(
-            f"{who} cannot be read as a torch checkpoint: {reason} "
+            f"{who} cannot be read as a torch checkpoint: {refusal(error)} "
             f"Get the file again, or set model.checkpoint=PATH."
-        ) from error
+        ) from None  # torch's own words advise to run the pickle, in a traceback as well
     tensors = content.get(part) if isinstance(content, dict) else None
     if not isinstance(tensors, dict):
         keys = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
@@ -128,6 +128,19 @@ def read_torch(path: Path, *, part: str, model: str) -> dict[str, Tensor]:
     return {
         str(key).removeprefix("module."): value for key, value in tensors.items() if isinstance(value, Tensor)
     }
+
+
+def refusal(error: Exception) -> str:
+    """Why torch did not read a pickle: the first line of its words that does not advise to run the pickle after all.
+
+    >>> refusal(RuntimeError("Re-run with weights_only=False, it will likely succeed. WeightsUnpickler error: No."))
+    'No.'
+    """
+    why = str(error).rpartition("WeightsUnpickler error:")[2]
+    for line in why.splitlines():
+        if line.strip() and not any(word in line.lower() for word in ADVICE):
+            return line.strip()
+    return f"its pickle is damaged, or asks for more than tensors ({type(error).__name__})."
 
 
 def keys_of(content: Any) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def from_hub(wanted: Source, *, who: str, key: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     log.info("%s: fetching %s", who, wanted.origin)
+    hub_says_it_once()
     with one_download_error(who=who, origin=wanted.origin, key=key):
         return Path(hf_hub_download(*hub_parts(wanted)))
 
@@ -101,11 +103,44 @@ def _transfer(wanted: Source, *, to: Path) -> None:
     except FileURLRetrievalError as error:
         raise DownloadError(f"Google Drive sent a web page in place of the file. {error}") from error
     except GdownError as error:
-        if "byte range" not in str(error):
+        if not cannot_resume(error):
             raise
         for part in to.parent.glob(f"{to.name}*.part"):
             part.unlink()  # of a file that has changed since, or of a host that cannot go on in the middle
         attempt()
+
+
+def cannot_resume(error: Exception) -> bool:
+    """Whether gdown found that a host does not go on where the part ends. It has no type for this, only words: "Server
+    did not honor the requested byte range", and "Response exceeds the announced byte range".
+    """
+    return "byte range" in str(error)
+
+
+class Once(logging.Filter):
+    """Lets a message through that differs from every earlier one in more than numbers, addresses and request ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line of the hub's client says something that was not said before."""
+        words = record.getMessage().partition(" thrown while requesting ")[0]
+        words = re.sub(r"\(Request ID: .*?\)|https?://\S+|\d+", "", words)
+        new = words not in self.said
+        self.said.add(words)
+        return new
+
+
+def hub_says_it_once() -> None:
+    """Keeps the hub's client from repeating itself at each retry of each file, and by the root's handlers as well."""
+    for module in ("utils._http", "file_download", "_snapshot_download"):
+        logger = logging.getLogger(f"huggingface_hub.{module}")
+        if not any(isinstance(known, Once) for known in logger.filters):
+            logger.addFilter(Once())
+    hub = logging.getLogger("huggingface_hub")
+    hub.propagate = not hub.handlers
 
 
 @contextmanager

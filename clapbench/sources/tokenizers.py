@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from clapbench.files import sha256_of
-from clapbench.sources.hosts import one_download_error
+from clapbench.sources.hosts import hub_says_it_once, one_download_error
 from clapbench.sources.source import DownloadError, current, not_here
 
 TOKENIZER_FILES = (
@@ -35,6 +35,7 @@ def fetch_tokenizer(name: str, *, who: str) -> Path:
         raise not_here(f"the tokenizer {name}", origin="the Hugging Face hub", key="model.tokenizer", who=who)
     from huggingface_hub import snapshot_download
 
+    hub_says_it_once()
     with one_download_error(
         who=who, origin=f"the tokenizer {name!r} on the Hugging Face hub", key="model.tokenizer"
     ):

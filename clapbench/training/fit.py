@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from clapbench.running.batches import EncodingPlan
 from clapbench.running.devices import check_accelerator
 from clapbench.running.probing import build_probes
 from clapbench.running.progress import TrainingProgress
+from clapbench.running.stopping import finishing_batches, stoppable
 from clapbench.running.trainer import make_trainer, quiet_lightning
 from clapbench.sources import source
 from clapbench.training.learn import Learn
@@ -52,41 +54,13 @@ def fit(cfg: DictConfig) -> Path:
     command that evaluates it.
     """
     check(cfg)
-    folder = folder_of(cfg)
-    config.check_writable(folder, key="outputs")
-    quiet_lightning()
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-
-    with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
-        encoder = config.build(cfg.model)
-    held_out = {
-        name: EncodingPlan(encoder=encoder, benchmark=config.build(node))
-        for name, node in cfg.validation.items()
-    }
-    learner = Learn(
-        encoder=encoder,
-        regularizers={name: config.build(node) for name, node in cfg.regularizer.items()},
-        probes=build_probes(cfg),
-        held_out=held_out,
-        **cfg.optimizer,
-    )
-    recipe = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(recipe, dict)
-    logger = config.build(cfg.logger, _partial_=True)(
-        folder=folder,
-        group="train",
-        run=cfg.name,
-        run_id=files.key_of(recipe)[:16],
-        content=recipe,
-    )
-    loaders = [loader for plan in held_out.values() for loader in plan.loaders(**cfg.loader)]
-    trainer = make_trainer(cfg, logger=logger, callbacks=[TrainingProgress()])
-    trainer.fit(learner, config.build(cfg.data).loader(), loaders)
-    path = folder / f"{cfg.name}.safetensors"
-    with files.replacing(path) as temporary:
-        encoder.save(temporary, recipe=recipe | provenance(), dtype=DTYPES[cfg.checkpoint_dtype])
-    digest = sha256_of(path)
-    loggers.finish(logger, summary={"sha256": digest})
+    config.check_writable(folder_of(cfg), key="outputs")
+    with stoppable("Nothing of this training is saved. Type the same command again to start it anew."):
+        quiet_lightning()
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        learner = build_learner(cfg)
+        digest = train(cfg, learner)
+    path = path_of(cfg)
     console.print(
         f"wrote {path}\nSHA-256 {digest}\nevaluate it: {evaluation_of(cfg, path=path)}",
         highlight=False,
@@ -95,9 +69,70 @@ def fit(cfg: DictConfig) -> Path:
     return path
 
 
+def build_learner(cfg: DictConfig) -> Learn:
+    """The LightningModule of a training, with its encoder loaded."""
+    with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
+        encoder = config.build(cfg.model)
+    held_out = {
+        name: EncodingPlan(encoder=encoder, benchmark=config.build(node))
+        for name, node in cfg.validation.items()
+    }
+    return Learn(
+        encoder=encoder,
+        regularizers={name: config.build(node) for name, node in cfg.regularizer.items()},
+        probes=build_probes(config.probe_configs(cfg.probes, cfg.probe)),
+        held_out=held_out,
+        **cfg.optimizer,
+    )
+
+
+def train(cfg: DictConfig, learner: Learn) -> str:
+    """Trains, and writes the checkpoint; returns its SHA-256. A logger that fails costs nothing but its log."""
+    recipe: dict[str, Any] = {
+        str(key): value
+        for key, value in OmegaConf.to_container(cfg, resolve=True).items()  # type: ignore[union-attr]
+    }
+    logger, summary = open_logger(cfg, recipe=recipe), {}
+    try:
+        loaders = [loader for plan in learner.held_out.values() for loader in plan.loaders(**cfg.loader)]
+        trainer = make_trainer(
+            cfg.trainer, root=str(cfg.outputs), logger=logger, callbacks=[TrainingProgress()]
+        )
+        with finishing_batches():
+            trainer.fit(learner, config.build(cfg.data).loader(), loaders)
+        with files.replacing(path_of(cfg)) as temporary:
+            dtype = DTYPES[cfg.checkpoint_dtype]
+            learner.encoder.save(temporary, recipe=recipe | provenance(), dtype=dtype)
+        summary = {"sha256": sha256_of(path_of(cfg))}
+        return summary["sha256"]
+    finally:
+        with loggers.never_failing("the training is over"):
+            loggers.finish(logger, summary=summary)
+
+
+def open_logger(cfg: DictConfig, *, recipe: dict[str, Any]) -> Any:
+    """The logger of a training; one that does not open costs a line."""
+    with loggers.never_failing("the training goes on"):
+        logger = loggers.open_logger(
+            cfg.logger,
+            folder=folder_of(cfg),
+            group="train",
+            run=cfg.name,
+            run_id=files.key_of(recipe)[:16],
+            content=recipe,
+        )
+        return loggers.survivor(logger)
+    return None
+
+
 def folder_of(cfg: DictConfig) -> Path:
     """Where the checkpoint of this configuration goes."""
     return Path(cfg.outputs, "train", cfg.name)
+
+
+def path_of(cfg: DictConfig) -> Path:
+    """The file that the trained model goes to."""
+    return folder_of(cfg) / f"{cfg.name}.safetensors"
 
 
 def evaluation_of(cfg: DictConfig, *, path: Path) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clapbench.benchmarks.compositional import Compositional
 from clapbench.encoders.base import Encoder
-from clapbench.running import batches
+from clapbench.running import batches, certificate
 from clapbench.running.batches import ClipBatch, EncodingPlan, in_order, row_loader
 from clapbench.schema import Case, Embeddings
 from clapbench.sound.waves import ClipError
@@ -121,7 +121,7 @@ def test_a_broken_clip_is_raised_here_with_its_file_and_reason(tmp_path: Path, w
     assert caught.value.path == tmp_path / "b.wav"
     assert caught.value.reason.startswith("is cut off: its header declares 0.34 s, 0.22 s are there")
     with pytest.raises(ClipError, match=r"b\.wav: is cut off"):
-        plan.certificate_loaders()
+        certificate.loaders(plan)
     (tmp_path / "b.wav").unlink()
     with pytest.raises(ClipError, match=r"b\.wav: no such file"):
         list(plan.loaders(batch_size=2, num_workers=workers)[0])

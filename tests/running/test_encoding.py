@@ -57,7 +57,7 @@ def test_a_certificate_is_in_the_cell(small) -> None:
 
 
 def test_a_model_whose_clips_see_their_batch_is_found(small) -> None:
-    found = evaluate.evaluate(small("certify=true", "model._target_=test_encoding.Drifting")).extra["certify"]
+    found = evaluate.evaluate(small("certify=true", f"model._target_={__name__}.Drifting")).extra["certify"]
     assert found["audio"]["alone"] > 1e-3
     assert found["text"]["alone"] < 1e-5
 
@@ -76,7 +76,7 @@ def test_a_certificate_is_added_to_a_done_cell_and_stays(small, monkeypatch: pyt
 
 
 def test_a_model_without_text_has_probes_of_its_audio_and_no_scores(small, tmp_path: Path, capsys) -> None:
-    cell = evaluate.evaluate(small("model._target_=test_encoding.AudioOnly", "certify=true"))
+    cell = evaluate.evaluate(small(f"model._target_={__name__}.AudioOnly", "certify=true"))
     assert cell.status == "ok"
     assert cell.scores == {"F": None, "G": None, "H": None}
     assert cell.n_items == 12
@@ -128,7 +128,7 @@ with torch.inference_mode():
 
 @pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
 def test_a_precision_that_would_round_the_clips_is_refused(small, precision: str) -> None:
-    with pytest.raises(ConfigError, match=r"trainer\.precision=bf16-mixed"):
+    with pytest.raises(ConfigError, match=r"trainer\.precision: needed 32-true, 16-mixed or bf16-mixed"):
         evaluate.evaluate(small(f"trainer.precision={precision}"))
 
 
@@ -138,7 +138,7 @@ def test_a_silent_clip_is_an_error_with_its_name(composed: Compose, tmp_path: Pa
     cfg = composed(
         "evaluate", "bench=pairs", *bench, "logger=none", "trainer=cpu", f"outputs={tmp_path / 'outputs'}"
     )
-    with pytest.raises(ValueError, match=r"1_pair\.wav: is silent"):
+    with pytest.raises(ValueError, match=r"1_pair\.wav \(row 2\): is silent"):
         evaluate.evaluate(cfg)
 
 

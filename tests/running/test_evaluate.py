@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ def test_cell_json_holds_the_schema(small, tmp_path: Path) -> None:
     assert len(record["checkpoint"]["sha256"]) == 64
     assert {"torch", "python", "clapbench"} <= set(record["versions"])
     assert Cell.read(tmp_path / "default/mini/synth_order/cell.json") == cell
+
+
+def test_a_cell_knows_the_hash_of_its_items(small, tmp_path: Path) -> None:
+    cell = evaluate.evaluate(small())
+    items = (tmp_path / "default/mini/synth_order/items.csv").read_bytes()
+    assert cell.extra["items_sha256"] == hashlib.sha256(items).hexdigest()
 
 
 def test_scores_equal_a_plain_loop_over_the_embeddings_on_disk(small, tmp_path: Path) -> None:
@@ -157,7 +164,7 @@ def test_the_embedded_models_are_as_good_as_the_readme_says(small) -> None:
     assert h["mini_bag", "synth_order"] == h["mini_bag", "synth_attribute"] == 0
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_rows_have_unit_length_in_every_precision(small, precision: str, tmp_path: Path) -> None:
     cell = evaluate.evaluate(small(f"trainer.precision={precision}"))
     rows = cache.load(tmp_path / "cache" / cell.embeddings["path"])
@@ -170,8 +177,8 @@ def test_a_changed_probe_is_computed_again(small, monkeypatch: pytest.MonkeyPatc
     first = evaluate.evaluate(small("probes=[twonn_text,gap_l2]"))
     configs = config.probe_configs
 
-    def changed(names: object) -> dict[str, Any]:
-        nodes = configs(names)
+    def changed(names: object, arguments: Any = None) -> dict[str, Any]:
+        nodes = configs(names, arguments)
         return {
             name: OmegaConf.merge(node, {"discard": 0.5}) if name == "twonn_text" else node
             for name, node in nodes.items()
@@ -255,6 +262,13 @@ def test_a_damaged_cell_or_cache_is_made_anew(
 
 
 class TestRefusals:
+    @pytest.fixture
+    def damaged(self, tmp_path: Path) -> str:
+        """The override that names a checkpoint which cannot be read."""
+        path = tmp_path / "damaged.safetensors"
+        path.write_bytes(b"no tensors")
+        return f"model.checkpoint={path}"
+
     @pytest.mark.parametrize(
         ("overrides", "words"),
         [
@@ -283,19 +297,42 @@ class TestRefusals:
             evaluate.evaluate(small("sweep=blocked"))
         assert not encodings
 
-    def test_a_missing_checkpoint_is_recorded_and_raised(self, small, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*nowhere\.pt.*Set model\.checkpoint"):
-            evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
+    def test_a_damaged_checkpoint_is_recorded_and_raised(self, small, damaged: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"needed a safetensors file at .*damaged\.safetensors"):
+            evaluate.evaluate(small(damaged))
         cell = Cell.read(tmp_path / "default/mini/synth_order/cell.json")
         assert cell.status == "failed"
-        assert "nowhere.pt" in (cell.error or "")
+        assert "damaged.safetensors" in (cell.error or "")
 
-    def test_an_ok_cell_survives_a_failure(self, small, tmp_path: Path) -> None:
+    def test_an_ok_cell_survives_failures(self, small, damaged: str, tmp_path: Path) -> None:
         first = evaluate.evaluate(small())
-        with pytest.raises(FileNotFoundError):
-            evaluate.evaluate(small("model.checkpoint=nowhere.pt"))
+        for _ in range(2):
+            with pytest.raises(ValueError, match="needed a safetensors file"):
+                evaluate.evaluate(small(damaged))
+            assert Cell.read(tmp_path / "default/mini/synth_order/cell.previous.json") == first
+
+    def test_a_failure_keeps_its_traceback_until_the_cell_is_done(
+        self, small, damaged: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(ValueError, match="needed a safetensors file"):
+            evaluate.evaluate(small(damaged))
+        kept = tmp_path / "default/mini/synth_order/failed.txt"
+        assert "Traceback (most recent call last)" in kept.read_text(encoding="utf-8")
+        assert "damaged.safetensors" in kept.read_text(encoding="utf-8")
+        assert f"mini × synth_order failed. Traceback: {kept}" in caplog.text
+        evaluate.evaluate(small())
+        assert not kept.exists()
+
+    @pytest.mark.parametrize("typo", ["trainer.precision=foo", "+trainer.strategy=foo"])
+    def test_a_mistake_of_configuration_leaves_the_folder_as_it_was(
+        self, small, tmp_path: Path, typo: str
+    ) -> None:
+        evaluate.evaluate(small())
         folder = tmp_path / "default/mini/synth_order"
-        assert Cell.read(folder / "cell.previous.json") == first
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(ConfigError, match="trainer"):
+            evaluate.evaluate(small(typo, "force=true"))
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
     def test_a_missing_clip_is_named(self, composed: Compose, tmp_path: Path) -> None:
         chosen = pairs_folder(tmp_path)
@@ -308,7 +345,7 @@ class TestRefusals:
     def test_a_clip_that_is_no_audio_is_named(self, composed: Compose, tmp_path: Path) -> None:
         chosen = pairs_folder(tmp_path)
         (tmp_path / "2_pair.wav").write_text("no sound", encoding="utf-8")
-        with pytest.raises(ValueError, match=r"2_pair\.wav: needed a sound file"):
+        with pytest.raises(ValueError, match=r"2_pair\.wav \(row 3\): needed a sound file"):
             evaluate.evaluate(
                 composed("evaluate", "bench=pairs", *chosen, f"outputs={tmp_path}", "logger=none")
             )

@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 import wandb
 import yaml
+from conftest import Command, Compose
 from omegaconf import OmegaConf
 
-from clapbench.running import loggers
+from clapbench.running import evaluate, loggers
+from clapbench.schema import Cell
 
 ROOT = Path(loggers.__file__).parents[2]
 
@@ -205,3 +207,137 @@ def test_none_is_no_logger(tmp_path: Path) -> None:
 def test_a_logger_yaml_says_whether_it_is_wandb(name: str, expected: bool) -> None:
     node = OmegaConf.load(ROOT / "conf" / "logger" / f"{name}.yaml")
     assert loggers.logs_to_wandb(node) is expected  # type: ignore[arg-type]
+
+
+class Failing:
+    """A logger that opens, and fails at whatever comes then."""
+
+    def log_metrics(self, numbers: dict[str, float]) -> None:
+        raise BrokenPipeError("its process is gone")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_logger_that_fails_costs_no_cell(
+    composed: Compose,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    at_once: bool,
+) -> None:
+    def failing(*, folder: Path, group: str, run: str, run_id: str, content: dict) -> Failing:
+        if at_once:
+            raise BrokenPipeError("its process is gone")
+        return Failing()
+
+    monkeypatch.setattr(loggers, "none", failing)
+    small = ["bench.n=4", "trainer=cpu", "probes=[gap_l2]", f"outputs={tmp_path}", "logger=none"]
+    cell = evaluate.evaluate(composed("evaluate", *small))
+    assert cell.status == "ok"
+    assert Cell.read(tmp_path / "default/mini/synth_order/cell.json") == cell
+    (line,) = [record.getMessage() for record in caplog.records if "logging failed" in record.getMessage()]
+    assert line == (
+        "mini × synth_order: its cell.json is written, but logging failed: BrokenPipeError: its process is gone"
+    )
+
+
+def test_a_training_survives_its_logger_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    logger = loggers.survivor(Failing())
+    for _ in range(3):
+        logger.log_metrics({"loss": 1.0})
+    assert caplog.text.count("the training goes on, but logging failed: BrokenPipeError") == 1
+    assert loggers.survivor(None) is None
+
+
+def offline(folder: Path, *, run: str, project: str = "p") -> None:
+    """A run as `loggers.record` makes one."""
+    with loggers.never_failing("all is written"):
+        logger = loggers.wandb(
+            folder=folder,
+            group="g",
+            run=run,
+            run_id=run,
+            content={},
+            project=project,
+            entity=None,
+            mode=None,
+        )
+        logger.log_metrics({"H": 0.5})
+        loggers.finish(logger, summary={})
+
+
+def test_a_mode_that_is_none_is_ignored_by_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "foo")
+    offline(home, run="one")
+    assert "WANDB_MODE=foo is none of online, offline" in caplog.text
+    assert "logging failed" not in caplog.text
+    assert list(home.glob("wandb/offline-run-*one"))
+
+
+def test_a_project_that_wandb_refuses_is_one_line(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    offline(home, run="one", project="a/b")
+    assert caplog.text.count("all is written, but logging failed") == 1
+    assert "a/b" in caplog.text
+
+
+KILL = """
+import logging, os, signal, subprocess
+from pathlib import Path
+from clapbench.running import loggers
+
+logging.basicConfig(format="%(message)s")
+
+def cell(run, killed):
+    with loggers.never_failing(f"{run} is written"):
+        logger = loggers.wandb(
+            folder=Path.cwd(), group="g", run=run, run_id=run, content={}, project="p", entity=None, mode="offline"
+        )
+        if killed:
+            asked = ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())]
+            lines = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()
+            (pid,) = [int(line.split()[0]) for line in lines if "wandb-core" in line]
+            os.kill(pid, signal.SIGKILL)
+        logger.log_metrics({"H": 0.5})
+        loggers.finish(logger, summary={})
+
+cell("one", killed=True)
+cell("two", killed=False)
+"""
+
+
+def test_a_killed_process_of_wandb_costs_one_run_in_one_line(command: Command, tmp_path: Path) -> None:
+    """In a process of its own: that it ends, and how, is part of it."""
+    done = command("-c", KILL)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("one is written, but logging failed") == 1, done.stderr
+    assert "two is written" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("wandb/offline-run-*two"))
+
+
+def test_every_run_under_an_agent_has_its_own_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("SWEEP_ID", "sweep7"), ("RUN_ID", "agents"), ("SWEEP_PARAM_PATH", "params.yaml")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    monkeypatch.delenv(loggers.GROUP, raising=False)
+    for run in ("one", "two"):
+        logger = loggers.wandb(
+            folder=home, group="g", run=run, run_id=run, content={}, project="p", entity=None, mode="offline"
+        )
+        assert (logger.experiment.id, logger.experiment.group) == (run, "sweep7")
+        loggers.finish(logger, summary={})
+    assert len(list(home.glob("wandb/offline-run-*"))) == 2
+    monkeypatch.delenv(loggers.GROUP)
+
+
+def test_a_table_with_counts_that_failed_cells_lack_can_be_logged(home: Path) -> None:
+    table = pd.DataFrame({"n": pd.array([3, None], dtype="Int64"), "H": [0.5, float("nan")]})
+    node = OmegaConf.create(
+        {"_target_": "clapbench.running.loggers.wandb", "project": "p", "entity": None, "mode": "offline"}
+    )
+    (home / "sweep").mkdir()
+    loggers.log_summary(
+        node, folder=home / "sweep", tables={"cells": table}, images=[], summary={"n_cells": 2}
+    )
+    (logged,) = (home / "sweep").rglob("*.table.json")
+    assert json.loads(logged.read_text())["data"] == [[3, 0.5], [None, None]]

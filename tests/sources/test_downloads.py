@@ -22,6 +22,7 @@ import requests.adapters
 
 from clapbench.sources import downloads, tokenizers
 from clapbench.sources.archives import unpack
+from clapbench.sources.hosts import Once, hub_says_it_once
 from clapbench.sources.hosts import size as size_of
 from clapbench.sources.source import DownloadError, NotHereError, Settings, current, settings
 
@@ -490,3 +491,20 @@ def test_settings_end_with_their_block(tmp_path: Path) -> None:
     with settings(allowed=False, folder=tmp_path):
         assert current() == Settings(allowed=False, folder=tmp_path)
     assert current() == Settings()
+
+
+def test_the_hub_says_each_thing_once(caplog: pytest.LogCaptureFixture) -> None:
+    hub_says_it_once()
+    hub_says_it_once()  # for every file
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    (once,) = [known for known in logger.filters if isinstance(known, Once)]
+    once.said.clear()
+    for number, file in enumerate(("tokenizer.json", "vocab.txt")):
+        logger.warning(
+            f"'No address (Request ID: {number}f-{number})' thrown while requesting HEAD https://hub/{file}"
+        )
+        logger.warning(f"Retrying in {number}s [Retry {number}/5].")
+    logger.warning("HTTP Error 503 thrown while requesting HEAD https://hub/vocab.txt")
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "Retrying in 8s [Retry 4/5].", None, None)
+    assert len(once.said) == 3
+    assert not once.filter(record)

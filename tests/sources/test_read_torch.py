@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import traceback
 import zipfile
 from pathlib import Path
 
@@ -74,6 +75,37 @@ def test_a_dict_of_another_class_is_refused_without_advice_to_run_it(tmp_path: P
     with pytest.raises(ValueError, match=r"a\.pt cannot be read.*SETITEM.*model\.checkpoint=PATH") as caught:
         read(tmp_path / "a.pt")
     assert "weights_only" not in str(caught.value)
+
+
+def with_pickle(content: bytes) -> bytes:
+    """A checkpoint in whose archive the pickle is another one."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved())) as source, zipfile.ZipFile(file, "w") as archive:
+        for name in source.namelist():
+            archive.writestr(name, content if name.endswith("data.pkl") else source.read(name))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.",
+        b"\x80\x02" + b"]" * 50_000 + b"a" * 50_000 + b"Q.",
+        b"\x80\x02\xff.",
+        b"\x80\x02j\xff\xff\xff\xff.",
+        b"",
+    ],
+    ids=["system", "deep", "no pickle", "no memo", "empty"],
+)
+def test_no_refusal_advises_to_run_the_pickle(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pt").write_bytes(with_pickle(content))
+    with pytest.raises(
+        ValueError, match=r"cannot be read as a torch checkpoint: \S+.*model\.checkpoint=PATH"
+    ) as caught:
+        read(tmp_path / "a.pt")
+    shown = "".join(traceback.format_exception(caught.value)).lower()
+    assert "weights_only" not in str(caught.value).lower()
+    assert "will likely succeed" not in shown
 
 
 def saved() -> bytes:
