@@ -112,9 +112,10 @@ def run(root: str, arguments: Sequence[str], *, program: str) -> int:
 
     from clapbench.hooks import one_clear_error
     from clapbench.jobs import JOBS
+    from clapbench.running.stopping import stoppable
 
     sys.argv = [sys.argv[0], *ready]
-    with one_clear_error():
+    with stoppable("Type the same command again to go on."), one_clear_error():
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=root)(JOBS[root])()
     return 0
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 from http.client import HTTPException
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -27,10 +27,19 @@ from urllib.request import urlopen
 from omegaconf import DictConfig
 
 from clapbench import config, files
+from clapbench.kinds import Rule, Text
 from clapbench.running.plan import Plan
 
 log = logging.getLogger(__name__)
 
+Project = Annotated[
+    str,
+    Rule(
+        "a project's name (1 to 128 characters, none of / \\ # ? % :)",
+        lambda name: 0 < len(name.strip()) <= 128 and not set(name) & set("/\\#?%:"),
+        "NAME",
+    ),
+]
 PATIENCE = 8.0  # seconds that a server gets to open a run, and to take what is left at its end
 KNOCK = 2.0  # seconds that it gets to answer at all
 GROUP = "CLAPBENCH_WANDB_GROUP"
@@ -105,9 +114,9 @@ def wandb(
     run: str,
     run_id: str,
     content: dict[str, Any],
-    project: str,
-    entity: str | None,
-    mode: str | None,
+    project: Project,
+    entity: Text | None,
+    mode: Literal["online", "offline", "disabled"] | None,
 ) -> Any:
     """An open wandb run under ``folder``/wandb. ``mode`` null: online if there is a key and the server answers.
 
