@@ -83,7 +83,7 @@ EVALUATE = {
     "download=nope": "download: needed true or false",
     "bench.allow_missing=perhaps": "bench.allow_missing: needed true or false",
     # devices
-    "trainer.precision=foo": "trainer.precision: needed 32-true, 16-mixed or bf16-mixed",
+    "trainer.precision=foo": "trainer.precision: needed 32-true, 16-mixed, bf16-mixed or 64-true",
     "trainer.precision=null": "got null",
     "trainer.precision=16-true": "trainer.precision: needed",
     "trainer.accelerator=qpu": "trainer.accelerator: needed",
