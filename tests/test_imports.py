@@ -16,10 +16,11 @@ PACKAGE = ROOT / "clapbench"
 WINGS = [
     "hooks",
     "training",
-    "running report compare",
+    "running report compare ls",
     "encoders benchmarks study fetch __init__",
-    "sources config probes results scoring",
+    "sources config probes results scoring grid",
     "sound files console schema statistics",
+    "strict",
 ]
 LEVEL = {wing: -number for number, line in enumerate(WINGS) for wing in line.split()}
 KNOWS = {  # library -> the only places that may import it
