@@ -1,7 +1,7 @@
 """Where messages to people go: one rich console that degrades and never fails.
 
 Prose is wrapped at words where a terminal's width is known. What an encoding lacks is written in its letters, and a
-stream that is closed, full or not there costs the message and nothing else: a result does not depend on who reads along.
+stream that is closed, full or not there costs the message and nothing else: no result depends on who reads along.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of text for a terminal: what does not fit loses whole columns, the least important first, and never a digit."""
+"""Tables of text for a terminal: where room is short whole columns go, the least important first, and never a digit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
-from clapbench.console import console, plain
+from clapbench.console import console, plain, shown
 
 GAP = 2  # columns of the terminal between two of the table
 FOLDED = 6  # letters of a name on one line, at the least
@@ -22,11 +22,16 @@ class Column:
     keep: int = 0
     name: bool = False  # text, at the left; else a number, at the right
     page_only: bool = False  # for a page, which has room
+    label: str = ""  # what it is called where the head alone says too little
 
     @property
     def title(self) -> str:
         """The head in one line."""
         return " ".join(self.head.split())
+
+    @property
+    def called(self) -> str:
+        return " ".join(self.label.split()) or self.title
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,10 @@ def show(table: Table) -> None:
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
     for sentence in table.caption:
-        console.say(f"[dim]{sentence}[/]")
+        console.say(f"[dim]{shown(sentence)}[/]")
     if dropped:
         where = f"; in {table.file}" if table.file else ""
-        console.say(f"[dim]no room here for: {', '.join(dropped)}{where}.[/]")
+        console.say(f"[dim]no room here for: {shown(', '.join(dropped))}{where}.[/]")
 
 
 def layout(table: Table, *, width: int) -> tuple[list[Text], list[str]]:
@@ -83,7 +88,7 @@ def layout(table: Table, *, width: int) -> tuple[list[Text], list[str]]:
     found.append(Text("─" * _total(wide)))
     for row, line in zip(cells, table.lines, strict=True):
         found += [Text(text, style=line.style) for text in _lines(row, wide, table.columns)]
-    return found, [table.columns[place].title for place in sorted(dropped)]
+    return found, [table.columns[place].called for place in sorted(dropped)]
 
 
 def _total(wide: dict[int, int]) -> int:

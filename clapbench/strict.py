@@ -50,7 +50,7 @@ def loads(content: bytes) -> Any:
 
 
 def check_cell(record: Any, *, schema: int, names: Collection[str]) -> None:
-    """Raises ValueError with the first field of a cell's ``record`` that is not what we write; ``names`` are its fields."""
+    """ValueError with the first field of a cell's ``record`` that is not what we write; ``names`` are its fields."""
     if not isinstance(record, dict):
         raise ValueError(f"{_kind(record)} in place of an object")
     if type(record.get("schema")) is not int or record["schema"] != schema:
@@ -154,7 +154,7 @@ def _optional(check: Check) -> Check:
     return lambda value, where: None if value is None else check(value, where)
 
 
-def _name(value: Any, where: str) -> None:
+def check_name(value: Any, where: str) -> None:
     """Names are folders."""
     if not isinstance(value, str) or not value or value.startswith(".") or set(value) & set("/\\\0"):
         _refuse(value, where, "a name that can be a folder")
@@ -207,8 +207,8 @@ OUTCOME = _record(
 HEADLINE = dict.fromkeys(("t2a_R@1", "a2t_R@1", "accuracy", "mAP"), SHARE)
 CELL: dict[str, Check] = {
     "status": _status,
-    "model": _name,
-    "bench": _name,
+    "model": check_name,
+    "bench": check_name,
     "error": _text(null=True),
     "n_items": _count(null=True),
     "protocol": _text(),
