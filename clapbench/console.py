@@ -163,11 +163,14 @@ def _indented(line: Text, indent: int) -> Text:
 
 
 class LogHandler(logging.Handler):
-    """Log lines by the same rules: `plain`, in the letters of the encoding, and lost where nobody reads them."""
+    """Log lines by the same rules: `plain`, in the letters of the encoding, and lost where nobody reads them.
 
-    def __init__(self, stream: str = "stdout") -> None:
+    Takes what logging's StreamHandler takes, so that a configuration of that needs another class alone.
+    """
+
+    def __init__(self, stream: object = None) -> None:
         super().__init__()
-        self.out = Stream(stream)
+        self.out = Stream("stderr" if stream is not None and stream is sys.stderr else "stdout")
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -83,9 +83,9 @@ def read(folder: Path, *, every: bool = False) -> Sweep:
     names, cache_dir, matching = cells_in(folder), folder.parent / "cache", DEFAULT_MATCHING
     covers = f"all {count(names)} in {folder}"
     if listing.is_file():
-        listed, cache_dir, matching = _listed(listing)
-        others = [name for name in names if name not in listed] if every else []
-        names = [*listed, *others]
+        last, cache_dir, matching = listed(listing)
+        others = [name for name in names if name not in last] if every else []
+        names = [*last, *others]
         covers = f"all {count(names)} in {folder}" if every else f"the {count(names)} of the last sweep"
     if not names:
         raise FileNotFoundError(
@@ -105,7 +105,7 @@ def read(folder: Path, *, every: bool = False) -> Sweep:
     )
 
 
-def _listed(listing: Path) -> tuple[list[tuple[str, str]], Path, Matching]:
+def listed(listing: Path) -> tuple[list[tuple[str, str]], Path, Matching]:
     """The cells of the last command by model and bench, the cache folder, and how probes are matched."""
     try:
         record = strict.loads(listing.read_bytes())
@@ -163,7 +163,7 @@ def cases(folder: Path, cell: Cell) -> list[Case]:
         )
     try:
         rows = _items(path, cell)
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         raise ValueError(
             f"cell {cell.model} × {cell.bench}: {path} is damaged: {error}. It is not known which rows belong "
             f"together. Run the cell again with force=true."
@@ -182,24 +182,32 @@ def cases(folder: Path, cell: Cell) -> list[Case]:
 
 
 def _items(path: Path, cell: Cell) -> list[dict[str, str]]:
+    """The rows of a cell's items.csv. ValueError unless it is whole and says which rows belong together."""
+    rows = check_items(path, cell)
+    if lacking := [name for name in ITEM if rows and name not in rows[0]]:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
+    if empty := [number for number, row in enumerate(rows, start=1) if not all(row[name] for name in ITEM)]:
+        raise ValueError(f"row {empty[0]} names no clip or caption")
+    return rows
+
+
+def check_items(path: Path, cell: Cell) -> list[dict[str, str]]:
     """The rows of a cell's items.csv. ValueError unless it is whole: its hash, columns and number of rows."""
     known = cell.extra.get("items_sha256")
     if known is not None and files.sha256_of(path) != known:
         raise ValueError("its content is not what the cell was computed with")
     text = path.read_bytes().decode("utf-8")
-    head, *lines = csv.reader(StringIO(text, newline=""), strict=True) if text else [[]]
-    if lacking := [name for name in ITEM if name not in head]:
-        raise ValueError(f"it lacks {', '.join(lacking)}")
+    try:
+        head, *lines = csv.reader(StringIO(text, newline=""), strict=True) if text else [[]]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
     if not text.endswith("\n"):
         raise ValueError("its last row is cut")
     if wrong := [number for number, line in enumerate(lines, start=1) if len(line) != len(head)]:
         raise ValueError(f"row {wrong[0]} has {len(lines[wrong[0] - 1])} values for {len(head)} columns")
     if cell.n_items is not None and len(lines) != cell.n_items:
         raise ValueError(f"it holds {len(lines)} of the cell's {cell.n_items} items")
-    rows = [dict(zip(head, line, strict=True)) for line in lines]
-    if empty := [number for number, row in enumerate(rows, start=1) if not all(row[name] for name in ITEM)]:
-        raise ValueError(f"row {empty[0]} names no clip or caption")
-    return rows
+    return [dict(zip(head, line, strict=True)) for line in lines]
 
 
 def count(names: Sequence[Any]) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from http.client import HTTPException
 from netrc import NetrcParseError, netrc
@@ -22,6 +23,8 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from omegaconf import DictConfig
+
+from clapbench.console import plain
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +177,24 @@ def log_summary(
     images: Sequence[Path],
     summary: dict[str, Any],
 ) -> None:
-    """One wandb run for a sweep: ``tables`` (DataFrames) by name, ``images``, and flat ``summary`` numbers."""
+    """One wandb run for a sweep: ``tables`` (DataFrames) by name, ``images``, and flat ``summary`` numbers.
+
+    What wandb makes of it costs a line at worst: the summary itself lies on disk and is printed.
+    """
+    try:
+        _log_summary(node, folder=folder, tables=tables, images=images, summary=summary)
+    except Exception as error:  # wandb raises what it likes
+        log.warning("wandb: the summary was not logged (%s: %s).", type(error).__name__, plain(error))
+
+
+def _log_summary(
+    node: DictConfig,
+    *,
+    folder: Path,
+    tables: Mapping[str, Any],
+    images: Sequence[Path],
+    summary: dict[str, Any],
+) -> None:
     import wandb as client
 
     logger = wandb(
@@ -187,8 +207,33 @@ def log_summary(
         entity=node.entity,
         mode=node.mode,
     )
-    logger.experiment.log(
-        {name: client.Table(dataframe=table) for name, table in tables.items()}
-        | {path.stem: client.Image(str(path)) for path in images}
-    )
-    finish(logger, summary=summary)
+    try:
+        logger.experiment.log(
+            {
+                name: client.Table(
+                    columns=list(table.columns), data=plain_rows(table), allow_mixed_types=True
+                )
+                for name, table in tables.items()
+            }
+            | {path.stem: client.Image(str(path)) for path in images}
+        )
+    finally:
+        finish(logger, summary=summary)
+
+
+def plain_rows(table: Any) -> list[Iterable[Any]]:
+    """The rows of a DataFrame in Python's own values, None where there is none: wandb writes them as JSON.
+
+    A list of values per row, since pandas and NumPy have missing values and numbers of their own.
+    """
+    import pandas as pd
+
+    def own(value: Any) -> str | bool | int | float | None:
+        if value is None or value is pd.NA or value is pd.NaT:
+            return None
+        value = value.item() if hasattr(value, "item") else value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        return value if isinstance(value, str | bool | int) else str(value)
+
+    return [[own(value) for value in row] for row in table.itertuples(index=False, name=None)]

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from clapbench.results.sweep import check_items
 from clapbench.schema import Cell
 from clapbench.statistics.proportions import Difference, paired
 
 ITEM = ["item", "caption_p", "caption_r", "clip_p", "clip_r"]  # what makes two rows the same item
+
+
+class NoPairsError(ValueError):
+    """A cell of a benchmark that has no F, G and H."""
 
 
 def compare(a: Path, b: Path) -> dict[str, Difference]:
@@ -18,7 +23,12 @@ def compare(a: Path, b: Path) -> dict[str, Difference]:
     Raises ``ValueError`` unless both cover the same items under one protocol.
     """
     cells = [Cell.read(path) for path in (a, b)]
-    tables = [read_items(path) for path in (a, b)]
+    for path, cell in zip((a, b), cells, strict=True):
+        if cell.status != "ok":
+            raise ValueError(
+                f"compare: needed two finished cells, got a {cell.status} one in {path}. Run it again."
+            )
+    tables = [read_items(path, cell) for path, cell in zip((a, b), cells, strict=True)]
     if cells[0].protocol != cells[1].protocol:
         raise ValueError(
             f"compare: needed one protocol, got {cells[0].protocol} in {a} and {cells[1].protocol} in {b}. "
@@ -38,16 +48,25 @@ def compare(a: Path, b: Path) -> dict[str, Difference]:
     return found
 
 
-def read_items(cell: Path) -> pd.DataFrame:
-    path = cell.with_name("items.csv")
+def read_items(beside: Path, cell: Cell) -> pd.DataFrame:
+    """The items.csv of a cell, whole."""
+    path = beside.with_name("items.csv")
     if not path.is_file():
+        if cell.scores.get("H") is None:
+            raise NoPairsError(f"compare: {beside.parent} has no single items: it is no benchmark of pairs.")
         raise FileNotFoundError(
             f"compare: needed {path} beside the cell, found none. Run the cell again with force=true."
         )
-    table = pd.read_csv(path, keep_default_na=True)
+    try:
+        check_items(path, cell)
+        table = pd.read_csv(path, keep_default_na=True)
+    except ValueError as error:
+        raise ValueError(
+            f"compare: {path} is damaged: {error}. Run the cell again with force=true."
+        ) from error
     absent = [column for column in (*ITEM, "F", "G", "H") if column not in table.columns]
     if absent:
-        raise ValueError(
+        raise NoPairsError(
             f"compare: {path} lacks {', '.join(absent)}: it is no benchmark of pairs. Choose one that is."
         )
     return table
