@@ -11,7 +11,7 @@ from rich.text import Text
 from clapbench.console import console, plain, shown
 
 GAP = 2  # columns of the terminal between two of the table
-FOLDED = 6  # letters of a name on one line, at the least
+FOLDED = 5  # letters of a name on one line, at the least
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Table:
 
 def show(table: Table) -> None:
     """Prints the table, its caption, and which columns were left out for want of room."""
+    if table.title:
+        console.say(f"[italic]{shown(table.title)}[/]")
     lines, dropped = layout(table, width=console.width)
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
@@ -64,7 +66,7 @@ def show(table: Table) -> None:
 
 
 def layout(table: Table, *, width: int) -> tuple[list[Text], list[str]]:
-    """The lines of the table in ``width`` columns of a terminal, and the titles of the columns that were dropped."""
+    """Heads and rows of the table in ``width`` columns of a terminal, and what the dropped columns are called."""
     cells = [[plain(text) for text in line.cells] for line in table.lines]
     places = [place for place, column in enumerate(table.columns) if not column.page_only]
     wide = {
@@ -83,8 +85,7 @@ def layout(table: Table, *, width: int) -> tuple[list[Text], list[str]]:
         del wide[least]
     _narrow([place for place in wide if table.columns[place].name], wide, width=width)
     heads = [[column.title if column.name else column.head for column in table.columns]]
-    found = [Text(table.title, style="italic")] if table.title else []
-    found += [Text(line) for line in _lines(heads[0], wide, table.columns, bottom=True)]
+    found = [Text(line) for line in _lines(heads[0], wide, table.columns, bottom=True)]
     found.append(Text("─" * _total(wide)))
     for row, line in zip(cells, table.lines, strict=True):
         found += [Text(text, style=line.style) for text in _lines(row, wide, table.columns)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,12 +47,16 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         summary = build(folder, n=given.n, draws=given.draws, every=given.all)
         show(summary)
-    except PermissionError as error:
+    except OSError as error:
+        refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         complain(
-            f"report {folder}: needed to write {error.filename}, got: {error.strerror}. Copy the folder."
+            f"report {folder}: needed a folder that can be read and written, got: {error.strerror} "
+            f"({error.filename}). Copy it, or change its rights."
+            if refused
+            else error
         )
         return 1
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         complain(error)
         return 1
     return 0 if summary.sweep.complete else 1
