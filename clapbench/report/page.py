@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import warnings
 from collections.abc import Iterable
 from html import escape
 from io import BytesIO
@@ -148,5 +149,7 @@ def _image(images: dict[str, bytes], name: str, alt: str) -> str:
 
 def _png(figure: Figure) -> bytes:
     content = BytesIO()
-    figure.savefig(content, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # names in scripts that the font lacks
+        figure.savefig(content, format="png")
     return content.getvalue()

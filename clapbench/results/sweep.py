@@ -198,9 +198,11 @@ def check_items(path: Path, cell: Cell) -> list[dict[str, str]]:
         raise ValueError("its content is not what the cell was computed with")
     text = path.read_bytes().decode("utf-8")
     try:
-        head, *lines = csv.reader(StringIO(text, newline=""), strict=True) if text else [[]]
+        head, *lines = csv.reader(StringIO(text, newline=""), strict=True) if text else ([],)
     except csv.Error as error:
         raise ValueError(str(error)) from error
+    if not text:
+        raise ValueError("it is empty")
     if not text.endswith("\n"):
         raise ValueError("its last row is cut")
     if wrong := [number for number, line in enumerate(lines, start=1) if len(line) != len(head)]:

@@ -28,6 +28,11 @@ def compare(a: Path, b: Path) -> dict[str, Difference]:
             raise ValueError(
                 f"compare: needed two finished cells, got a {cell.status} one in {path}. Run it again."
             )
+    if cells[0].bench != cells[1].bench:
+        raise ValueError(
+            f"compare: needed one benchmark, got {cells[0].bench} in {a} and {cells[1].bench} in {b}. "
+            f"Compare two models on one benchmark."
+        )
     tables = [read_items(path, cell) for path, cell in zip((a, b), cells, strict=True)]
     if cells[0].protocol != cells[1].protocol:
         raise ValueError(
