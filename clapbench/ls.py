@@ -160,7 +160,7 @@ def _age(cell: Cell, folder: Path) -> float | None:
         return None
 
 
-def _ago(seconds: float | None) -> str:
+def _ago(seconds: float | int | None) -> str:
     """In the largest unit that it has.
 
     >>> _ago(12), _ago(7200.0), _ago(None)

@@ -129,5 +129,5 @@ def test_no_line_is_wider_than_the_terminal(outputs: Path, columns: int) -> None
     ("seconds", "words"),
     [(None, "–"), (0.4, "0 s"), (59, "59 s"), (60, "1 min"), (7199, "2 h"), (90000, "1 d")],
 )
-def test_ages(seconds: float | None, words: str) -> None:
+def test_ages(seconds: float | int | None, words: str) -> None:
     assert ls._ago(seconds) == words
