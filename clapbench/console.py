@@ -83,7 +83,10 @@ class Stream:
 
     @property
     def target(self) -> Any:
-        return getattr(sys, self.stream)
+        stream = getattr(sys, self.stream)
+        return getattr(
+            stream, "rich_proxied_file", stream
+        )  # while a bar runs, sys.stdout writes to our console
 
     @property
     def encoding(self) -> str:

@@ -92,6 +92,22 @@ def test_strangers_text_is_plain(text: str, seen: str) -> None:
     assert Text.from_markup(shown(text)).plain == seen
 
 
+def test_messages_pass_a_bar_that_runs() -> None:
+    """Rich then puts a proxy of the console in place of sys.stdout."""
+    code = """
+from clapbench.console import console
+from rich.progress import Progress
+with Progress(console=console, transient=True) as bar:
+    bar.add_task("clips", total=3)
+    console.say("said beside it")
+    print("printed beside it")
+"""
+    done = run(code, FORCE_COLOR="1", TERM="xterm", TTY_COMPATIBLE="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"said beside it") == 1
+    assert done.stdout.count(b"printed beside it") == 1
+
+
 def test_log_lines_are_plain_too(capsys: pytest.CaptureFixture[str]) -> None:
     handler = console.LogHandler(sys.stdout)
     record = logging.LogRecord("x", logging.WARNING, "f", 1, "clip %s\nnext", ("a\x1b[2J",), None)
