@@ -98,6 +98,7 @@ def run(root: str, arguments: Sequence[str], *, program: str) -> int:
         print(help_of(root, program=program))
         return 0
     from clapbench.config import CONF, lines  # and Hydra
+    from clapbench.console import complain
 
     # Hydra raises in place of printing, so that its words can be put into ours.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -106,7 +107,7 @@ def run(root: str, arguments: Sequence[str], *, program: str) -> int:
     try:
         ready = lines.prepare(arguments, root=root)
     except ValueError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+        complain(f"error: {mistake}")
         return 1
     import hydra
 

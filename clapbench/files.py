@@ -33,6 +33,15 @@ def key_of(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+@lru_cache
+def key_of_sources(*folders: Path) -> str:
+    """SHA-256 over the Python files of ``folders`` (or single files): what other code computed or drew differs."""
+    paths = [
+        path for folder in folders for path in (sorted(folder.glob("*.py")) if folder.is_dir() else [folder])
+    ]
+    return key_of([[path.name, path.read_text(encoding="utf-8")] for path in paths])
+
+
 def stable_name(target: str) -> str:
     """What stands for a class in a key: of ours its name alone, so that moving a module changes no key.
 
@@ -57,6 +66,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_changed(path: Path, text: str) -> None:
+    """`write_text` where the file holds something else: what is unchanged keeps its time."""
+    if not path.is_file() or path.read_bytes() != text.encode("utf-8"):
+        write_text(path, text)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -31,7 +31,7 @@ from clapbench import config, files
 from clapbench.config import sweep_folder
 from clapbench.config.lines import name_of_training
 from clapbench.config.mistakes import in_our_words
-from clapbench.console import console
+from clapbench.console import complain, console, shown
 
 # What is wrong with a user's input arrives as one of these; anything else is our own fault and shows its traceback.
 MISTAKES = (OSError, ValueError, HydraException, OmegaConfBaseException)
@@ -47,7 +47,8 @@ def one_clear_error(*, debug: bool = False) -> Iterator[None]:
     except Exception as error:
         if debug or not isinstance(error, MISTAKES):
             traceback.print_exc()
-        print(f"error: {in_our_words(error, sys.argv[1:])}", file=sys.stderr)
+        for line in f"error: {in_our_words(error, sys.argv[1:])}".splitlines():
+            complain(line)
         raise SystemExit(1) from None
 
 
@@ -91,7 +92,7 @@ class EvaluateHooks(Callback):
                     summary=summary.headline,
                 )
             say_how_to_sync(config, folder=folder)
-        if summary.sweep.failed or summary.sweep.absent:
+        if not summary.sweep.complete:
             raise SystemExit(1)
 
 
@@ -122,7 +123,7 @@ def say_how_to_sync(cfg: DictConfig, *, folder: Path) -> None:
     from clapbench.running import loggers
 
     if loggers.logs_to_wandb(cfg.logger) and (hint := loggers.sync_hint(folder)):
-        console.print(f"[dim]{hint}[/]", soft_wrap=True)
+        console.say(f"[dim]{escape(hint)}[/]")
 
 
 def typed_replaces_grid(cfg: DictConfig) -> None:
@@ -183,12 +184,8 @@ def start(jobs: Sequence[DictConfig]) -> None:
             try:
                 words = plan.describe(job)
             except MISTAKES as error:
-                words = f"[red]would fail[/]: {escape(str(error))}"
-            console.print(
-                f"[bold]{escape(job.model.name)} × {escape(job.bench.name)}[/]  {words}",
-                highlight=False,
-                soft_wrap=True,
-            )
+                words = f"[red]would fail[/]: {shown(error)}"
+            console.say(f"[bold]{shown(job.model.name)} × {shown(job.bench.name)}[/]  {words}")
         raise SystemExit(0)
     for job in jobs:
         plan.check_writable(job)
@@ -204,9 +201,7 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
     refuse_shared_folders([fit.folder_of(job) for job in jobs], names="the key name")
     for job in jobs:
         if job.plan:
-            console.print(
-                f"[bold]{escape(job.name)}[/]  {fit.describe(job)}", highlight=False, soft_wrap=True
-            )
+            console.say(f"[bold]{shown(job.name)}[/]  {shown(fit.describe(job))}")
     if jobs[0].plan:
         raise SystemExit(0)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Float
+
+from clapbench import strict
 
 SCHEMA = 1
 HEADLINES = ("t2a_R@1", "a2t_R@1", "accuracy", "mAP")  # of benchmarks without F, G and H
@@ -47,8 +47,10 @@ class Case:
             )
 
     @property
-    def match_matrix(self) -> Bool[Tensor, "k l"]:
+    def match_matrix(self) -> Any:  # Bool[Tensor, "k l"]
         """``match`` as a tensor."""
+        import torch  # seconds, spared where results are only read
+
         return torch.tensor(self.match, dtype=torch.bool)
 
 
@@ -119,7 +121,7 @@ def single_numbers(record: dict[str, Any]) -> dict[str, int | float]:
 class Cell:
     """One (model, benchmark) result: the content of a ``cell.json``. Field by field as on disk."""
 
-    status: str  # "ok" or "failed"
+    status: str  # "ok" or "failed"; in a sweep that is read also "damaged", which no file says of itself
     model: str
     bench: str
     error: str | None = None
@@ -168,13 +170,12 @@ class Cell:
 
     @classmethod
     def read(cls, path: Path) -> Cell:
-        """The cell in ``path``; an error names the file when it is not one that we wrote."""
+        """The cell in ``path``; an error names the file when it is not one that we wrote, and says what is wrong."""
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if record["schema"] != SCHEMA:
-                raise ValueError(f"schema {record['schema']}")
+            record = strict.loads(path.read_bytes())
+            strict.check_cell(record, schema=SCHEMA, names=[one.name for one in dataclasses.fields(cls)])
             return cls(**record)
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"cell {path}: needed a cell.json of schema {SCHEMA}, got {error}. "
                 f"Move it away and run the cell again."

@@ -11,13 +11,13 @@ Source: OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Inject
 from __future__ import annotations
 
 import csv
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")  # as text: executes nothing
@@ -42,17 +42,17 @@ def from_sheet(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
-def text_of(table: pd.DataFrame) -> str:
-    """The table as the text of a CSV file, names of columns included."""
-    safe = pd.DataFrame({place: column.map(_cell) for place, (_, column) in enumerate(table.items())})
-    safe.columns = pd.Index([_cell(name) for name in table.columns])
+def text_of(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str:
+    """The text of a CSV file: numbers to their last digit; None, NaN and what a record lacks are empty."""
+    lines = [[to_sheet(name) for name in columns]]
+    lines += [[_cell(record.get(name)) for name in columns] for record in records]
     # A lone carriage return ends a row for readers, and not every version of Python's writer quotes it.
-    returns = any("\r" in name for name in map(str, safe.columns)) or any(
-        isinstance(cell, str) and "\r" in cell for column in safe.to_numpy(dtype=object).T for cell in column
-    )
-    return safe.to_csv(
-        index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
-    )
+    returns = any(isinstance(cell, str) and "\r" in cell for line in lines for cell in line)
+    text = StringIO()
+    csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    ).writerows(lines)
+    return text.getvalue()
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -88,4 +88,6 @@ def any_length() -> Iterator[None]:
 
 
 def _cell(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
     return to_sheet(value) if isinstance(value, str) else value

@@ -12,7 +12,7 @@ from fixtures import pairs_folder
 from oracles import by_loop
 from scipy.stats import binomtest
 
-from clapbench import compare
+from clapbench import compare, files
 from clapbench.benchmarks.pairs import PairsBenchmark
 from clapbench.results import cache, table
 from clapbench.results.sweep import cases
@@ -103,6 +103,141 @@ def test_two_models_differ_by_their_single_items(
     assert found["H"].ci95.low <= found["H"].value <= found["H"].ci95.high
     assert compare.main([str(a), str(b)]) == 0
     assert "McNemar" in capsys.readouterr().out
+
+
+@pytest.fixture
+def sweeps(tmp_path: Path) -> Path:
+    """Sweeps one (models a, b, on order and attribute; b on retrieval too) and two (model a, on order)."""
+    rng = np.random.default_rng(0)
+    for sweep, model, bench in (
+        ("one", "a", "order"),
+        ("one", "a", "attribute"),
+        ("one", "b", "order"),
+        ("one", "b", "attribute"),
+        ("two", "a", "order"),
+    ):
+        hits = rng.integers(2, size=(30, 2))
+        rows = [
+            [i, f"p{i}", f"r{i}", f"p{i}.wav", f"r{i}.wav", f, g, int(f and g)]
+            for i, (f, g) in enumerate(hits)
+        ]
+        items = pd.DataFrame(rows, columns=["item", "caption_p", "caption_r", "clip_p", "clip_r", *"FGH"])
+        scores = {name: float(items[name].mean()) for name in "FGH"}
+        cell = Cell(status="ok", model=model, bench=bench, n_items=30, scores=scores)
+        folder = tmp_path / sweep / model / bench
+        files.write_text(folder / "cell.json", cell.to_json())
+        files.write_text(folder / "items.csv", items.to_csv(index=False))
+    for model in "ab":
+        cell = Cell(status="ok", model=model, bench="clotho", n_items=30, scores=dict.fromkeys("FGH"))
+        files.write_text(tmp_path / "one" / model / "clotho/cell.json", cell.to_json())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "titles"),
+    [
+        ("one/a", "one/b", ["a: a, b: b, on attribute (", "a: a, b: b, on order ("]),
+        ("one/a/order", "one/b/order/cell.json", ["a: a, b: b, on order ("]),
+        ("one/a/order/cell.json", "one/b", ["a: a, b: b, on order ("]),
+        ("one/a", "one/b/order", ["a: a, b: b, on order ("]),
+        ("one", "two", ["two/a/order, on order ("]),
+        ("one/b", "two/a", ["a: b, b: a, on order ("]),
+    ],
+)
+def test_folders_are_compared_on_what_both_have(
+    sweeps: Path, a: str, b: str, titles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare.main([str(sweeps / a), str(sweeps / b)]) == 0
+    printed = "".join(capsys.readouterr().out.splitlines(keepends=True))
+    assert printed.count("McNemar p") == len(titles)
+    places = [printed.index(title) for title in titles]
+    assert places == sorted(places)
+
+
+def test_the_table_shows_the_numbers_of_the_comparison(
+    sweeps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (sweeps / "one" / model / "order/cell.json" for model in "ab")
+    assert compare.main([str(a.parent), str(b)]) == 0
+    found = paired.compare(a, b)["H"]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("H ")]
+    assert line.split() == [
+        "H",
+        f"{Cell.read(a).scores['H']:.3f}",
+        f"{Cell.read(b).scores['H']:.3f}",
+        f"{found.value:+.3f}",
+        f"{found.ci95.low:+.3f}",
+        "to",
+        f"{found.ci95.high:+.3f}",
+        str(found.a_only),
+        str(found.b_only),
+        f"{found.p:.3g}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        ("one", "one/a", "needed two of one kind, got a sweep"),
+        ("one/a/attribute", "two/a", "needed a benchmark that both have, got attribute in"),
+        ("one/a", "nowhere", "found none at"),
+        ("one/a/clotho", "one/b/clotho", "it is no benchmark of pairs"),
+        ("one/a/order", "one/b/attribute", "needed one benchmark"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_a_line(
+    sweeps: Path, a: str, b: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare.main([str(sweeps / a), str(sweeps / b)]) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: (folder / "cell.json").write_text("{"), "needed a cell.json"),
+        (lambda folder: (folder / "items.csv").unlink(), "force=true"),
+        (lambda folder: (folder / "items.csv").write_text(""), "items.csv is damaged: it is empty"),
+        (
+            lambda folder: (folder / "items.csv").write_text((folder / "items.csv").read_text()[:-40]),
+            "is damaged: its last row is cut",
+        ),
+        (
+            lambda folder: (folder / "items.csv").write_text(
+                "".join((folder / "items.csv").read_text().splitlines(keepends=True)[:-1])
+            ),
+            "holds 29 of the cell's 30 items",
+        ),
+        (
+            lambda folder: files.write_text(
+                folder / "cell.json", Cell(status="failed", model="b", bench="order", error="x").to_json()
+            ),
+            "needed two finished cells, got a failed one",
+        ),
+    ],
+)
+def test_one_damaged_cell_leaves_the_others_compared(
+    sweeps: Path, change, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(sweeps / "one/b/order")
+    assert compare.main([str(sweeps / "one/a"), str(sweeps / "one/b")]) == 1
+    told = capsys.readouterr()
+    assert words in told.err
+    assert told.err.count("\n") == 1
+    assert "on attribute (" in told.out
+
+
+def test_compare_takes_two_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ([], ["x"], ["x", "y", "z"]):
+        with pytest.raises(SystemExit) as ended:
+            compare.main(wrong)
+        assert ended.value.code == 2
+    with pytest.raises(SystemExit) as ended:
+        compare.main(["--help"])
+    assert ended.value.code == 0
+    assert "usage: clapbench compare" in capsys.readouterr().out
 
 
 def test_other_items_or_another_protocol_are_refused(

@@ -18,13 +18,13 @@ WINGS = [
     "jobs",
     "hooks",
     "training",
-    "running report compare",
+    "running report compare ls",
     "__init__",
     "encoders benchmarks study fetch api",
-    "sources config probes results scoring",
+    "sources config probes results scoring grid",
     "rows",
     "sound files console schema sheets kinds statistics",
-    "lazy",
+    "strict lazy",
 ]
 LEVEL = {wing: -number for number, line in enumerate(WINGS) for wing in line.split()}
 KNOWS = {  # library -> the only places that may import it

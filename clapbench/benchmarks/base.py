@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clapbench.benchmarks.tables import Clips, first_names
-from clapbench.console import plain
+from clapbench.console import brief
 from clapbench.files import sha256_of
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.sound.decoding import LIBSNDFILE, decoder_of
@@ -139,7 +139,7 @@ class Benchmark(ABC):
         whole = [case for case in cases if gone.isdisjoint(case.clips)]
         if missing and not (self.allow_missing and whole):
             raise FileNotFoundError(
-                f"bench {self.name!r}: {len(missing)} of {len(clips)} clips are missing under {plain(self.root)} "
+                f"bench {self.name!r}: {len(missing)} of {len(clips)} clips are missing under {brief(self.root)} "
                 f"(first: {first_names(missing)}). Set bench.root=PATH, bench.allow_missing=true to leave out their "
                 f"items, or run bench=synth_order to try the pipeline without a download."
             )

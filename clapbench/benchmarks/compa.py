@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from clapbench.benchmarks.compositional import CAPTIONS, FILES, NONE, Compositional, columns_of, read_pairs
 from clapbench.benchmarks.tables import column_names, composed, nearest, read_table, spellings
-from clapbench.console import plain
+from clapbench.console import brief
 from clapbench.files import sha256_of
 from clapbench.kinds import Count, File, Name, Place, Text
 from clapbench.schema import Case
@@ -86,7 +86,7 @@ class Compa(Compositional):
             log.warning(
                 "bench %r: %s holds %d items, as released %d. Is it this benchmark?",
                 self.name,
-                plain(table),
+                brief(table),
                 len(cases),
                 self.items,
             )
@@ -143,7 +143,7 @@ class Compa(Compositional):
         if not fitting:
             found = "; ".join(map(lacks, tables)) or "no CSV"
             raise ValueError(
-                f"bench {self.name!r}: needed a CSV below {plain(folder)} with the columns "
+                f"bench {self.name!r}: needed a CSV below {brief(folder)} with the columns "
                 f"{', '.join((*CAPTIONS, *FILES))}, found {found}. Set bench.root=DIR, or bench.csv=FILE."
             )
         if len(fitting) > 1:
@@ -153,8 +153,8 @@ class Compa(Compositional):
             fitting = [table for table, share in here.items() if share >= enough]
         if len(fitting) > 1:
             raise ValueError(
-                f"bench {self.name!r}: needed one CSV below {plain(folder)}, found {len(fitting)} that could be it: "
-                f"{', '.join(map(plain, fitting))}. Set bench.csv=FILE."
+                f"bench {self.name!r}: needed one CSV below {brief(folder)}, found {len(fitting)} that could be it: "
+                f"{', '.join(map(brief, fitting))}. Set bench.csv=FILE."
             )
         return fitting[0]
 
@@ -176,10 +176,10 @@ class Compa(Compositional):
             if held[folder] > held[near] or (distance[folder], held[folder]) == (distance[near], held[near])
         ]
         if doubt:
-            told = ", ".join(f"{plain(folder)} holds {held[folder]}" for folder in (near, *doubt))
+            told = ", ".join(f"{brief(folder)} holds {held[folder]}" for folder in (near, *doubt))
             raise ValueError(
-                f"bench {self.name!r}: needed one folder with the {count} clips of {plain(table)}; {told}. "
-                f"Set bench.root=FOLDER and bench.csv={plain(table)}."
+                f"bench {self.name!r}: needed one folder with the {count} clips of {brief(table)}; {told}. "
+                f"Set bench.root=FOLDER and bench.csv={brief(table)}."
             )
         return near
 
@@ -222,11 +222,11 @@ def lacks(table: Path) -> str:
     try:
         has = list(read_table(table, name="", columns=())[0])
     except ValueError as error:
-        also = str(error).partition(f"{plain(table)} ")[2].rstrip(".")
+        also = str(error).partition(f"{brief(table)} ")[2].rstrip(".")
     else:
         near = {column: nearest(column, (*CAPTIONS, *FILES)) for column in has}
-        also = ", ".join(f"has {plain(column)}" for column, of in near.items() if of in lacking(table))
-    return f"{plain(table)} lacks {', '.join(lacking(table))}{f' ({also})' if also else ''}"
+        also = ", ".join(f"has {brief(column)}" for column, of in near.items() if of in lacking(table))
+    return f"{brief(table)} lacks {', '.join(lacking(table))}{f' ({also})' if also else ''}"
 
 
 def rows_of(table: Path) -> int:

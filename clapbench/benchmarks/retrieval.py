@@ -11,7 +11,7 @@ import torch
 
 from clapbench.benchmarks.base import Benchmark
 from clapbench.benchmarks.tables import Row, first_names, lacks_columns, read_table, refuse_twins
-from clapbench.console import plain
+from clapbench.console import brief
 from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.scoring.retrieval import items, retrieved
@@ -73,7 +73,7 @@ class Retrieval(Benchmark):
         repeated = 0
         self.first_row = {}
         for row, path in zip(rows, paths, strict=True):
-            who = f"bench {self.name!r}: {plain(self.csv)} {row.place}"
+            who = f"bench {self.name!r}: {brief(self.csv)} {row.place}"
             clip, told = self.files.id_of(path, who=who), [row[column] for column in columns]
             empty = [column for column, caption in zip(columns, told, strict=True) if not caption.strip()]
             if empty:
@@ -83,12 +83,12 @@ class Retrieval(Benchmark):
             earlier = before.setdefault((row.get("audiocap_id", ""), clip, *told), row)
             if earlier is not row:
                 raise ValueError(
-                    f"{who} repeats {earlier.place} ({plain(clip)}: {plain(repr(told[0]))}). Take one out."
+                    f"{who} repeats {earlier.place} ({brief(clip)}: {brief(repr(told[0]))}). Take one out."
                 )
             segment = tuple(row[column] for column in AUDIOCAPS if column in row)
             if segments.setdefault(clip, segment) != segment:
                 raise ValueError(
-                    f"{who}: needed one file per segment, got {plain(clip)} for {segments[clip]} and {segment}. "
+                    f"{who}: needed one file per segment, got {brief(clip)} for {segments[clip]} and {segment}. "
                     f"Set bench.file to a pattern that tells them apart, as '{AUDIOCAPS_FILES[-1]}'."
                 )
             self.first_row.setdefault(clip, row.place)
@@ -100,7 +100,7 @@ class Retrieval(Benchmark):
                 "bench %r: %d captions of %s stand more than once for one clip, and count once.",
                 self.name,
                 repeated,
-                plain(self.csv),
+                brief(self.csv),
             )
         return [
             Case(clips=(clip,), captions=tuple(own), match=((True,) * len(own),))
@@ -113,7 +113,7 @@ class Retrieval(Benchmark):
         if found and (self.file is not None or set(FILES) & set(names) or set(AUDIOCAPS) <= set(names)):
             return found
         raise lacks_columns(
-            f"bench {self.name!r}: {plain(self.csv)}",
+            f"bench {self.name!r}: {brief(self.csv)}",
             needed=f"file_name, caption_1 ... (Clotho), or {', '.join(AUDIOCAPS)}, caption (AudioCaps), or one of "
             f"{', '.join(FILES)} and caption",
             names=names,
@@ -128,18 +128,18 @@ class Retrieval(Benchmark):
         else:
             patterns = AUDIOCAPS_FILES if column is None else (f"{{{column}}}",)
             used = AUDIOCAPS if column is None else (column,)
-            refuse_twins(rows, used, who=f"bench {self.name!r}: {plain(self.csv)}")
+            refuse_twins(rows, used, who=f"bench {self.name!r}: {brief(self.csv)}")
         try:
             named = {pattern: [self.files.named(pattern, row) for row in rows] for pattern in patterns}
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             raise ValueError(
-                f"bench {self.name!r}: bench.file needs a pattern of the columns of {plain(self.csv)}, "
-                f"{plain(', '.join(rows[0]))}; got {self.file!r} ({error!r}). Correct it."
+                f"bench {self.name!r}: bench.file needs a pattern of the columns of {brief(self.csv)}, "
+                f"{brief(', '.join(rows[0]))}; got {self.file!r} ({error!r}). Correct it."
             ) from error
         here = {pattern: sum(map(self.files.has, paths)) for pattern, paths in named.items()}
         if len(patterns) > 1 and not any(here.values()):
             raise FileNotFoundError(
-                f"bench {self.name!r}: none of {len(rows)} rows has a file under {plain(self.root)} that is called "
+                f"bench {self.name!r}: none of {len(rows)} rows has a file under {brief(self.root)} that is called "
                 f"{' or '.join(patterns)} (first: {first_names(named[patterns[0]][:1])}). "
                 f"Set bench.root=PATH, or bench.file to the pattern of your files."
             )
@@ -151,7 +151,7 @@ class Retrieval(Benchmark):
         if len(case.clips) < 2:
             raise ValueError(
                 f"bench {self.name!r}: needed at least 2 clips to choose from, got {len(case.clips)} "
-                f"({self.dropped} left out). Add rows to {plain(self.csv)}, or the missing clips to {plain(self.root)}."
+                f"({self.dropped} left out). Add rows to {brief(self.csv)}, or the missing clips to {brief(self.root)}."
             )
         return [case]
 

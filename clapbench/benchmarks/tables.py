@@ -18,7 +18,7 @@ from itertools import count, zip_longest
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from unicodedata import normalize
 
-from clapbench.console import plain
+from clapbench.console import brief
 from clapbench.sheets import any_length
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ def read_table(csv: Path, *, name: str, columns: Sequence[str]) -> list[Row]:
     Byte-order marks, any line ends, empty rows and cells of any length are read; a row that is too short ends in empty
     cells. Raises ``FileNotFoundError``, and ``ValueError`` that names the benchmark, the file and the row or line.
     """
-    who = f"bench {name!r}: {plain(csv)}"
+    who = f"bench {name!r}: {brief(csv)}"
     if not os.path.isfile(csv):
         raise FileNotFoundError(
-            f"bench {name!r}: needed a CSV, found no file {plain(csv)}. Set bench.csv=PATH."
+            f"bench {name!r}: needed a CSV, found no file {brief(csv)}. Set bench.csv=PATH."
         )
     text = decoded(csv.read_bytes(), who=who)
     other = separator_of(text)
@@ -174,13 +174,13 @@ def lacks_columns(
     """The error of a CSV without the columns ``needed``; ``known`` are those that its own might be meant to be."""
     lacks = f"it lacks {', '.join(absent)} and has" if absent else "it has"
     meant = {name: nearest(name, known) for name in names if name not in known}
-    told = [f"{plain(name)} to {near}" for name, near in meant.items() if near and near not in names]
+    told = [f"{brief(name)} to {near}" for name, near in meant.items() if near and near not in names]
     joined = next((sign for sign in SEPARATORS if any(sign in name for name in names)), None)
     perhaps = f" The separator looks like {joined!r}: save it with commas." if joined else ""
     if len(names) == 1 and not told:
         perhaps = " It has one column: does another sign than a comma separate its cells?"
     return ValueError(
-        f"{who} needs the columns {needed}; {lacks} {plain(', '.join(names))}. "
+        f"{who} needs the columns {needed}; {lacks} {brief(', '.join(names))}. "
         f"Rename its columns{', perhaps ' if told else ''}{', '.join(told)}.{perhaps}"
     )
 
@@ -316,5 +316,5 @@ def composed(name: str) -> str:
 
 def first_names(clips: Sequence[str]) -> str:
     """The first of these clips, for a message; in quotes where spaces at an end would not be seen."""
-    names = [plain(clip) if clip == clip.strip() else repr(clip) for clip in clips[:SHOWN]]
+    names = [brief(clip) if clip == clip.strip() else repr(clip) for clip in clips[:SHOWN]]
     return ", ".join([*names, *(["..."] if len(clips) > SHOWN else [])])

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from clapbench.benchmarks.base import Benchmark
 from clapbench.benchmarks.tables import Row, lacks_columns, read_table, refuse_twins
-from clapbench.console import plain
+from clapbench.console import brief
 from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.scoring.similarity import NEAR_TIE, margins_of, similarities_of
@@ -96,7 +96,7 @@ class ZeroShot(Benchmark):
     def read_cases(self) -> list[Case]:
         """A case per clip with the captions of its labels; `with_clips` makes them one."""
         rows = read_table(self.csv, name=self.name, columns=())
-        who = f"bench {self.name!r}: {plain(self.csv)}"
+        who = f"bench {self.name!r}: {brief(self.csv)}"
         form = self.format_of(list(rows[0]))
         refuse_twins(rows, (form.label,) if self.file is not None else (form.label, form.file), who=who)
         classes = self.classes(form)
@@ -108,7 +108,7 @@ class ZeroShot(Benchmark):
             earlier = self.first_row.setdefault(clip, row.place)
             if earlier != row.place:
                 raise ValueError(
-                    f"{place} repeats the clip of {earlier} ({plain(clip)}). Take one out; several labels of a clip "
+                    f"{place} repeats the clip of {earlier} ({brief(clip)}). Take one out; several labels of a clip "
                     f"stand in one row, as 'dog{form.separators[0]}rain'."
                 )
             if classes:
@@ -119,7 +119,7 @@ class ZeroShot(Benchmark):
         self.labels = classes or tuple(dict.fromkeys(label for case in cases for label in case.captions))
         if len(self.labels) < 2:
             raise ValueError(
-                f"bench {self.name!r}: needed at least 2 classes to choose from, {plain(self.csv)} has only "
+                f"bench {self.name!r}: needed at least 2 classes to choose from, {brief(self.csv)} has only "
                 f"{self.labels[0]!r}. Set bench.labels=[...] to all of them."
             )
         return cases
@@ -137,7 +137,7 @@ class ZeroShot(Benchmark):
             return min(fitting, key=lambda form: form.file not in names)
         known = dict.fromkeys(name for form in FORMATS for name in (form.file, form.label, "fold"))
         raise lacks_columns(
-            f"bench {self.name!r}: {plain(self.csv)}",
+            f"bench {self.name!r}: {brief(self.csv)}",
             needed="filename, category (ESC-50), or slice_file_name, fold, class (UrbanSound8K), or fname, labels "
             "(FSD50K), or file, label",
             names=names,
@@ -180,8 +180,8 @@ class ZeroShot(Benchmark):
             named = {pattern: [self.files.named(pattern, row) for row in rows] for pattern in patterns}
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             raise ValueError(
-                f"bench {self.name!r}: bench.file needs a pattern of the columns of {plain(self.csv)}, "
-                f"{plain(', '.join(rows[0]))}; got {self.file!r} ({error!r}). Correct it."
+                f"bench {self.name!r}: bench.file needs a pattern of the columns of {brief(self.csv)}, "
+                f"{brief(', '.join(rows[0]))}; got {self.file!r} ({error!r}). Correct it."
             ) from error
         here = {pattern: sum(map(self.files.has, paths)) for pattern, paths in named.items()}
         return named[max(patterns, key=here.__getitem__)]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from clapbench.console import plain
 from clapbench.report.wording import number, p_value
 from clapbench.study.matched import Measured
 from clapbench.study.summary import Summary
@@ -52,11 +53,11 @@ class Look:
     def legend(self, figure: Figure) -> None:
         """Models by their lines, then benchmarks by their markers, below the figure."""
         models = [
-            Line2D([], [], color=self.colour(name), linestyle=self.line(name), lw=2.5, label=name)
+            Line2D([], [], color=self.colour(name), linestyle=self.line(name), lw=2.5, label=label(name))
             for name in self.models
         ]
         benches = [
-            Line2D([], [], color="#555555", marker=self.marker(name), linestyle="", label=name)
+            Line2D([], [], color="#555555", marker=self.marker(name), linestyle="", label=label(name))
             for name in self.benches
         ]
         handles = [*models, *benches]
@@ -120,7 +121,10 @@ def h_over_probes(summary: Summary) -> Figure | None:
     look = Look(summary)
     columns = min(len(shown), COLUMNS)
     lines = math.ceil(len(shown) / columns)
-    figure = Figure(figsize=(3.1 * columns, 2.75 * lines + 0.6), layout="constrained", dpi=150)
+    figure = Figure(figsize=(3.1 * columns, 2.85 * lines + 0.6), dpi=150)
+    figure.set_layout_engine(
+        "constrained", h_pad=0.12
+    )  # inches, so that a title is not taken for the label above it
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for axes, (name, label) in zip(grid.flat, shown.items(), strict=False):
         row = found[name]
@@ -152,6 +156,11 @@ def h_over_probes(summary: Summary) -> Figure | None:
         axes.set_axis_off()
     look.legend(figure)
     return figure
+
+
+def label(name: str) -> str:
+    """A name as it is: no formula, and nothing in it that cannot be drawn."""
+    return plain(name).replace("$", r"\$")
 
 
 def _rows(row: Measured) -> int:

@@ -35,19 +35,17 @@ def notes(summary: Summary) -> list[str]:
             f"captions, means of {summary.sweep.matching.draws} draws of whole items where a cell has more."
         )
     undefined = dict.fromkeys(
-        row["note"] for row in summary.probes if row["spearman"] is None and row["note"]
+        row["undefined"] for row in summary.probes if row["spearman"] is None and row["undefined"]
     )
     found += [f"– {reason}" for reason in list(undefined)[:UNDEFINED]]
     if len(undefined) > UNDEFINED:
         found.append(f"– and {len(undefined) - UNDEFINED} more: note in correlations.csv")
     reasons = dict.fromkeys(
-        row["note"].partition("over all rows: ")[2]
-        for row in summary.correlations
-        if row["rows"] == "all" and row["note"] and summary.size
+        row["all_rows_because"] for row in summary.correlations if row["rows"] == "all" and summary.size
     )
     found += [f"* over all rows: {reason}" for reason in reasons if reason]
     if any(row["probe"] in READS_LABELS for row in summary.correlations):
-        found.append("† reads the labels that H is made of: its correlation with H is no interval_and_p.")
+        found.append("† reads the labels that H is made of: its correlation with H is no evidence.")
     if summary.n_models < MIN_MODELS:
         found.append(f"No intervals: they need at least {MIN_MODELS} models, there are {summary.n_models}.")
     if summary.power:
@@ -88,8 +86,10 @@ def legend(cells: Sequence[Cell]) -> list[str]:
             else "Chance differs: H_chance in cells.csv."
         )
     if lines:
-        lines.append("swap p: exact, the right labels against exchanged clips; unlike chance,")
-        lines.append("fair to a model with hubs (docs/scores.md).")
+        lines.append(
+            "swap p: exact, the right labels against exchanged clips; unlike chance, fair to a model with hubs "
+            "(docs/scores.md)."
+        )
     if any(cell.dropped_items for cell in cells):
         lines.append("n (-k): k items were left out, their clips are missing.")
     return lines

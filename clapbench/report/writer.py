@@ -2,7 +2,7 @@
 
 Reads what the cells left on disk and nothing else, so it can be run at any time: ``python -m clapbench.report
 outputs/NAME``. It covers the cells that sweep.json lists (those of the last sweep), or all there are where there is no
-such file.
+such file. What has not changed is neither computed nor written again.
 """
 
 from __future__ import annotations
@@ -11,22 +11,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-
-from clapbench import files, sheets
-from clapbench.console import console
-from clapbench.report import terminal
-from clapbench.report.wording import number
+from clapbench import files, grid
+from clapbench.console import console, shown
+from clapbench.report import seal, tables, terminal
+from clapbench.results.rows import table_of
 from clapbench.results.sweep import read
-from clapbench.results.table import frame
 from clapbench.schema import null_undefined
-from clapbench.study import published
+from clapbench.study import matched, memory
 from clapbench.study.summary import Summary, summarize
 
-LAYOUT = 1  # of the page: raise it when page.py or figures.py draw something else
+KNOWN = Path("report", "correlations.json")  # in a sweep's folder: see `memory`
 
 
 def build(folder: Path, *, n: int | None = None, draws: int | None = None, every: bool = False) -> Summary:
@@ -37,64 +31,37 @@ def build(folder: Path, *, n: int | None = None, draws: int | None = None, every
     """
     sweep = read(folder, every=every)
     given = {name: value for name, value in (("n", n), ("draws", draws)) if value is not None}
-    write_table(folder, "cells", frame(sweep.cells))  # first, whatever comes of the rest
-    summary = summarize(replace(sweep, matching=sweep.matching._replace(**given)))
-    for name, table in summary.tables.items():
-        write_table(folder, name, table)
-    text = json.dumps(null_undefined(summary.record), indent=1, allow_nan=False) + "\n"
-    files.write_text(folder / "summary.json", text)
-    written = [
-        folder / "summary.json",
-        *(folder / f"{name}.csv" for name in (*summary.tables, "matched", "curve")),
-    ]
-    content = f"<!-- {files.key_of([LAYOUT, *(path.read_text(encoding='utf-8') for path in written)])} -->"
-    page = folder / "report" / "index.html"
-    if not page.is_file() or content not in page.read_text(encoding="utf-8"):
+    sweep = replace(sweep, matching=sweep.matching._replace(**given))
+    files.write_changed(folder / "cells.csv", table_of(sweep.cells).csv)  # first, whatever comes of the rest
+    measured = matched.measure(sweep)
+    if measured.memory:
+        files.write_changed(folder / "draws.csv", matched.table_of(measured.memory).csv)
+    summary = summarize(sweep, measured=measured, known=folder / KNOWN)
+    if summary.key:
+        files.write_changed(folder / KNOWN, memory.text_of(summary.key, summary.entries))
+    texts = {f"{name}.csv": rows.csv for name, rows in summary.rows.items()}
+    texts["summary.json"] = json.dumps(null_undefined(summary.record), indent=1, allow_nan=False) + "\n"
+    for name, text in texts.items():
+        files.write_changed(folder / name, text)
+    content = seal.content_of(summary, texts=texts)
+    if not seal.holds(folder / "report", content=content):
         from clapbench.report.page import write  # and matplotlib: seconds, spared where nothing has changed
 
         write(summary, folder / "report", content=content)
     return summary
 
 
-def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
-    """Writes a table as NAME.csv into the sweep's folder."""
-    files.write_text(folder / f"{name}.csv", sheets.text_of(table))
-
-
 def show(summary: Summary) -> None:
     """Prints the summary, and where it lies."""
     terminal.show(summary)
-    folder = summary.sweep.folder
-    console.print(
-        f"[dim]{escape(str(folder))}: report/index.html, summary.json and the tables beside it cover "
-        f"{escape(summary.sweep.covers)}.[/]",
-        soft_wrap=True,
-    )
 
 
 def show_published(folder: Path) -> None:
     """Writes the published study's table 4, recomputed, into ``folder``, and prints it with its audit."""
-    table = Table(
-        title=f"{published.SOURCE}: table 4, recomputed from tables 2 and 3",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    table.add_column("probe", no_wrap=True)
-    for name in ("Spearman", "printed", "p", "exact p", "Holm", "Pearson", "printed", "p", "agrees"):
-        table.add_column(name, justify="right")
-    for row in published.write(folder):
-        rank = number(row.spearman, digits=2, sign=True), number(row.printed_spearman, digits=2, sign=True)
-        linear = number(row.pearson, digits=2, sign=True), number(row.printed_pearson, digits=2, sign=True)
-        p = [number(p, digits=3) for p in (row.spearman_p, row.spearman_p_exact, row.spearman_p_holm)]
-        table.add_row(
-            row.probe,
-            *rank,
-            *p,
-            *linear,
-            number(row.pearson_p, digits=3),
-            "yes" if row.agrees else "[red]no[/]",
-        )
-    console.print(table)
+    from clapbench.study import published
+
+    rows = published.write(folder)
+    grid.show(tables.published(rows, source=published.SOURCE))
     for sentence in published.audit():
-        console.print(sentence, highlight=False)
-    console.print(f"[dim]{folder}: correlations.csv, audit.txt.[/]")
+        console.say(shown(sentence))
+    terminal.where(folder, "correlations.csv, audit.txt.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clapbench import sheets
-from clapbench.schema import Case, Cell
+from clapbench import files, sheets, strict
+from clapbench.results import cache
+from clapbench.schema import Case, Cell, Embeddings
 
 ITEM = ("caption_p", "caption_r", "clip_p", "clip_r")  # columns of items.csv that name an item's rows
 
@@ -27,7 +27,7 @@ DEFAULT_MATCHING = Matching()
 
 @dataclass(frozen=True)
 class Sweep:
-    """The cells that a summary covers; ``absent`` are listed in sweep.json and have no cell.json."""
+    """The cells that a summary covers, damaged ones too; ``absent`` are listed in sweep.json and have no cell.json."""
 
     folder: Path
     cells: tuple[Cell, ...]
@@ -60,7 +60,17 @@ class Sweep:
     @property
     def failed(self) -> tuple[Cell, ...]:
         """The cells that ended in an error."""
-        return tuple(cell for cell in self.cells if cell.status != "ok")
+        return tuple(cell for cell in self.cells if cell.status == "failed")
+
+    @property
+    def damaged(self) -> tuple[Cell, ...]:
+        """Cells whose cell.json cannot be trusted; ``error`` says why."""
+        return tuple(cell for cell in self.cells if cell.status == "damaged")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell is there and finished."""
+        return not (self.failed or self.damaged or self.absent)
 
 
 def read(folder: Path, *, every: bool = False) -> Sweep:
@@ -70,42 +80,78 @@ def read(folder: Path, *, every: bool = False) -> Sweep:
             f"sweep {folder}: no such folder. Give one that evaluate.py wrote, as outputs/NAME."
         )
     listing = folder / "sweep.json"
+    names, cache_dir, matching = cells_in(folder), folder.parent / "cache", DEFAULT_MATCHING
+    covers = f"all {count(names)} in {folder}"
     if listing.is_file():
-        try:
-            record = json.loads(listing.read_text(encoding="utf-8"))
-            names = [(cell["model"], cell["bench"]) for cell in record["cells"]]
-            cache_dir = folder / record["cache_dir"]
-            matching = Matching(**record.get("matched", {}))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"sweep {folder}: needed the list of cells that evaluate.py writes in {listing}, got: {error!r}. "
-                f"Delete that file to cover every cell of the folder."
-            ) from error
-        covers = f"the {count(names)} of the last sweep"
-        if every:
-            names += [name for name in _cells_in(folder) if name not in names]
-            covers = f"all {count(names)} in {folder}"
-    else:
-        names = _cells_in(folder)
-        covers, cache_dir = f"all {count(names)} in {folder}", folder.parent / "cache"
-        matching = DEFAULT_MATCHING
+        last, cache_dir, matching = listed(listing)
+        others = [name for name in names if name not in last] if every else []
+        names = [*last, *others]
+        covers = f"all {count(names)} in {folder}" if every else f"the {count(names)} of the last sweep"
     if not names:
         raise FileNotFoundError(
             f"sweep {folder}: holds no cell. Run evaluate.py with sweep={folder.name} first."
         )
-    paths = {name: folder.joinpath(*name, "cell.json") for name in names}
+    there = [name for name in names if folder.joinpath(*name, "cell.json").is_file()]
+    cells = tuple(cell_in(folder, name) for name in there)
+    if cells and all(cell.status == "damaged" for cell in cells):
+        raise ValueError(cells[0].error)
     return Sweep(
         folder=folder,
-        cells=tuple(Cell.read(path) for path in paths.values() if path.is_file()),
-        absent=tuple(name for name, path in paths.items() if not path.is_file()),
+        cells=cells,
+        absent=tuple(name for name in names if name not in there),
         covers=covers,
         cache_dir=cache_dir,
         matching=matching,
     )
 
 
-def _cells_in(folder: Path) -> list[tuple[str, str]]:
+def listed(listing: Path) -> tuple[list[tuple[str, str]], Path, Matching]:
+    """The cells of the last command by model and bench, the cache folder, and how probes are matched."""
+    try:
+        record = strict.loads(listing.read_bytes())
+        names = [(cell["model"], cell["bench"]) for cell in record["cells"]]
+        for name in (name for both in names for name in both):
+            strict.check_name(name, "cells")
+        matching = Matching(**record.get("matched", {}))
+        for number in matching:
+            if not (number is None or type(number) is int):
+                raise ValueError(f"matched: {number!r}")
+        return names, listing.parent / record["cache_dir"], matching
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"sweep {listing.parent}: needed the list of cells that evaluate.py writes in {listing}, got: {error!r}. "
+            f"Delete that file to cover every cell of the folder."
+        ) from error
+
+
+def cells_in(folder: Path) -> list[tuple[str, str]]:
+    """Model and bench of every cell.json under a sweep's folder."""
     return [(path.parts[-3], path.parts[-2]) for path in sorted(folder.glob("*/*/cell.json"))]
+
+
+def cell_in(folder: Path, name: tuple[str, str]) -> Cell:
+    """A cell of the sweep in ``folder``; of status "damaged", with the reason, where its file is not to be trusted."""
+    path = folder.joinpath(*name, "cell.json")
+    try:
+        cell = Cell.read(path)
+        if (cell.model, cell.bench) != name:
+            raise ValueError(
+                f"cell {path}: needed the cell of {' × '.join(name)}, got that of {cell.model} × {cell.bench}. "
+                f"Move it to where it belongs."
+            )
+    except ValueError as error:
+        return Cell(status="damaged", model=name[0], bench=name[1], error=str(error))
+    return cell
+
+
+def rows_of(path: Path, *, model: str, bench: str) -> Embeddings:
+    """The embeddings of a cell; FileNotFoundError that names the cell when they are gone."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"cell {model} × {bench}: its embeddings are not at {path}. "
+            f"Bring the cache folder along, give load(cache_dir=DIR), or run the cell again with force=true."
+        )
+    return cache.load(path)
 
 
 def cases(folder: Path, cell: Cell) -> list[Case]:
@@ -115,13 +161,13 @@ def cases(folder: Path, cell: Cell) -> list[Case]:
         raise FileNotFoundError(
             f"cell {cell.model} × {cell.bench}: its items are not at {path}. Run the cell again with force=true."
         )
-    rows = sheets.read(path)
-    lacking = [name for name in ITEM if rows and name not in rows[0]]
-    if lacking:
+    try:
+        rows = _items(path, cell)
+    except ValueError as error:
         raise ValueError(
-            f"cell {cell.model} × {cell.bench}: {path} needs the columns {', '.join(ITEM)}; it lacks "
-            f"{', '.join(lacking)}, so it is not known which rows belong together."
-        )
+            f"cell {cell.model} × {cell.bench}: {path} is damaged: {error}. It is not known which rows belong "
+            f"together. Run the cell again with force=true."
+        ) from error
     found = []
     for row in rows:
         pairs = [pair for pair in ("p", "r", "third") if row.get(f"clip_{pair}")]
@@ -133,6 +179,27 @@ def cases(folder: Path, cell: Cell) -> list[Case]:
             )
         )
     return found
+
+
+def _items(path: Path, cell: Cell) -> list[dict[str, str]]:
+    """The rows of a cell's items.csv. ValueError unless it is whole and says which rows belong together."""
+    rows = check_items(path, cell)
+    if lacking := [name for name in ITEM if rows and name not in rows[0]]:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
+    if empty := [number for number, row in enumerate(rows, start=1) if not all(row[name] for name in ITEM)]:
+        raise ValueError(f"row {empty[0]} names no clip or caption")
+    return rows
+
+
+def check_items(path: Path, cell: Cell) -> list[dict[str, str]]:
+    """The rows of a cell's items.csv. ValueError unless it is whole: its hash, columns and number of rows."""
+    known = cell.extra.get("items_sha256")
+    if known is not None and files.sha256_of(path) != known:
+        raise ValueError("its content is not what the cell was computed with")
+    rows = sheets.read(path)
+    if cell.n_items is not None and len(rows) != cell.n_items:
+        raise ValueError(f"it holds {len(rows)} of the cell's {cell.n_items} items")
+    return rows
 
 
 def count(names: Sequence[Any]) -> str:

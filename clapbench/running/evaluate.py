@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from clapbench import config, files, sheets
+from clapbench import config, files
 from clapbench.results import cache
 from clapbench.results.provenance import provenance
+from clapbench.results.rows import rows_of_records
 from clapbench.running import loggers
 from clapbench.running.plan import Plan, cell_folder, check, check_writable, label_of, read_cell
 from clapbench.running.stopping import raise_if_stopped, stoppable
@@ -206,7 +206,7 @@ def write(plan: Plan, cell: Cell, *, items: tuple[dict[str, Any], ...]) -> Cell:
     """Writes items.csv, then the cell, which knows its hash; what a failure left goes."""
     if items:
         path = plan.folder / "items.csv"
-        files.write_text(path, sheets.text_of(pd.DataFrame(items)))
+        files.write_text(path, rows_of_records(items).csv)
         cell.extra["items_sha256"] = files.sha256_of(path)
     files.write_text(plan.folder / "cell.json", cell.to_json())
     (plan.folder / "failed.txt").unlink(missing_ok=True)

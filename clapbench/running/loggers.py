@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from http.client import HTTPException
@@ -146,11 +147,11 @@ def wandb(
         _ = logger.experiment  # opens the run
         return logger
 
-    mode = wandb_mode(mode)
+    chosen = wandb_mode(mode)
     try:
-        return opened(mode, run_id)
+        return opened(chosen, run_id)
     except Exception as error:  # wandb raises what it likes; a result must not depend on it
-        if mode != "online":
+        if chosen != "online":
             raise
         log.warning("wandb: no run could be opened (%s). This run is written offline.", error)
         os.environ["WANDB_MODE"] = "offline"
@@ -269,7 +270,10 @@ def log_summary(
     images: Sequence[Path],
     summary: dict[str, Any],
 ) -> None:
-    """One wandb run for a sweep: ``tables`` (DataFrames) by name, ``images``, and flat ``summary`` numbers."""
+    """One wandb run for a sweep: ``tables`` (DataFrames) by name, ``images``, and flat ``summary`` numbers.
+
+    What wandb makes of it costs a line at worst: the summary itself lies on disk and is printed.
+    """
     with never_failing(f"the summary of {folder} is written"):
         import wandb as client
 
@@ -281,13 +285,33 @@ def log_summary(
             run_id=hashlib.sha256(f"{folder.name}/summary".encode()).hexdigest()[:16],
             content={"sweep": folder.name},
         )
-        logger.experiment.log(
-            {name: client.Table(dataframe=plain(table)) for name, table in tables.items()}
-            | {path.stem: client.Image(str(path)) for path in images}
-        )
-        finish(logger, summary=summary)
+        try:
+            logger.experiment.log(
+                {
+                    name: client.Table(
+                        columns=list(table.columns), data=plain_rows(table), allow_mixed_types=True
+                    )
+                    for name, table in tables.items()
+                }
+                | {path.stem: client.Image(str(path)) for path in images}
+            )
+        finally:
+            finish(logger, summary=summary)
 
 
-def plain(table: Any) -> Any:
-    """A DataFrame with None for what pandas has no number for: its NA is no JSON."""
-    return table.astype(object).where(table.notna(), None)
+def plain_rows(table: Any) -> list[Iterable[Any]]:
+    """The rows of a DataFrame in Python's own values, None where there is none: wandb writes them as JSON.
+
+    A list of values per row, since pandas and NumPy have missing values and numbers of their own.
+    """
+    import pandas as pd
+
+    def own(value: Any) -> str | bool | int | float | None:
+        if value is None or value is pd.NA or value is pd.NaT:
+            return None
+        value = value.item() if hasattr(value, "item") else value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        return value if isinstance(value, str | bool | int) else str(value)
+
+    return [[own(value) for value in row] for row in table.itertuples(index=False, name=None)]

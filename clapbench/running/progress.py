@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from clapbench.console import console
+from clapbench.console import console, shown
 from clapbench.running.batches import ClipBatch
 
 
@@ -56,7 +56,7 @@ class EncodingProgress(Bar):
     def __init__(self, *, label: str, n_clips: int, n_captions: int) -> None:
         super().__init__(Rate())
         self.tasks = {
-            unit: self.bar.add_task(f"{label}: {unit}", total=total, unit=unit)
+            unit: self.bar.add_task(f"{shown(label)}: {unit}", total=total, unit=unit)
             for unit, total in (("clips", n_clips), ("captions", n_captions))
         }
         self.clips_per_s = 0.0

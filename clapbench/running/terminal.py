@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from clapbench.console import console
+from clapbench.console import console, shown
 from clapbench.schema import Cell
 
 
 def say(cell: Cell, *, label: str, done: str) -> None:
     """One line per cell, and what a reader of its scores has to know."""
     scores = "  ".join(f"{name} {value:.3f}" for name, value in cell.headline.items())
-    lines = [f"[bold]{label}[/]  n {cell.n_items}  {scores}  [dim]{done}[/]"]
+    lines = [f"[bold]{shown(label)}[/]  n {cell.n_items}  {scores}  [dim]{shown(done)}[/]"]
     if h := cell.score("H"):
         low, high = h["ci95"]
         lines.append(
@@ -33,9 +33,9 @@ def say(cell: Cell, *, label: str, done: str) -> None:
         lines.append("  [yellow]audio only: nothing is retrieved, probes of the audio side stand[/]")
     if certificate := cell.extra.get("certify"):
         told = certificate.get("note") or f"largest drift {certificate['drift']:.1e} (L2)"
-        lines.append(f"  [dim]certificate: {told}[/]")
+        lines.append(f"  [dim]certificate: {shown(told)}[/]")
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.say(line)
 
 
 def clips_left_out(cell: Cell) -> str:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from clapbench.statistics.coefficients import MIN_PAIRS, Coefficient, members, weighted
 
@@ -69,6 +68,8 @@ def interval(
     if coefficient == "kendall":
         low, high = np.quantile(found, [0.025, 0.975])
         return Band(float(low), float(high))
+    from scipy import stats  # seconds, spared where results are only read; so in this folder
+
     spread = np.arctanh(np.clip(found, -EDGE, EDGE)).std(ddof=1)
     quantile = stats.t.ppf(0.975, m - 1) if coefficient == "pearson" else stats.norm.ppf(0.975)
     half = quantile * sqrt(m / (m - 1)) * spread

@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 Coefficient = Literal["spearman", "pearson", "kendall"]
 COEFFICIENTS: tuple[Coefficient, ...] = get_args(Coefficient)
@@ -72,6 +71,8 @@ def correlate(
     if constant:
         note = "; ".join(f"{name} is the same in all {n} cells" for name in constant)
         return Correlation(n=n, spearman=None, spearman_p=None, pearson=None, pearson_p=None, note=note)
+    from scipy import stats
+
     rank, linear = stats.spearmanr(x, y), stats.pearsonr(x, y)
     order = stats.kendalltau(x, y, method="asymptotic")
     return Correlation(
@@ -166,6 +167,8 @@ def partial(
         together = member.T @ member
         a, b = (np.sign(side[:, None] - side) * together for side in (values, scores))
     else:
+        from scipy import stats
+
         a, b = (stats.rankdata(side) if coefficient == "spearman" else side for side in (values, scores))
         a, b = (side - ((member @ side) / member.sum(axis=1)) @ member for side in (a, b))
     scale = [ROUNDING * np.abs(side).max() for side in (values, scores)]

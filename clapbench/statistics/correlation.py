@@ -20,7 +20,7 @@ from clapbench.statistics.power import cells_needed
 
 
 class Row(NamedTuple):
-    """One predictor with one score, by one coefficient; None is undefined, and ``note`` says why."""
+    """One predictor with one score, by one coefficient; None is undefined, and ``notes`` say why."""
 
     kind: str  # "probe", or "null predictor" for a predictor that knows nothing of geometry
     name: str
@@ -44,7 +44,12 @@ class Row(NamedTuple):
     without_one_high: float | None = None
     partial: float | None = None  # given the benchmark
     cells_needed: int | None = None  # to see ``value``
-    note: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str | None:
+        """What is undefined and why, in a line; None where nothing is."""
+        return "; ".join(self.notes) or None
 
 
 def table(
@@ -111,10 +116,10 @@ def _rows(
         row = Row(kind, name, coefficient, int(there.sum()), len(set(np.array(list(models))[there])))
         one = found[kind, name]
         if isinstance(one, str):
-            rows[kind, name] = row._replace(note=one)
+            rows[kind, name] = row._replace(notes=(one,))
             continue
         r, p = getattr(one, coefficient), getattr(one, f"{coefficient}_p")
-        rows[kind, name] = row._replace(value=r, p=p, note=f"undefined: {one.note}" if r is None else None)
+        rows[kind, name] = row._replace(value=r, p=p, notes=(f"undefined: {one.note}",) if r is None else ())
         if r is not None:
             alike.setdefault(there.tobytes(), []).append((kind, name))
     for mask, members in alike.items():
@@ -140,7 +145,7 @@ def _rows(
                 without_one_high=span.high,
                 partial=partial(values, y, own_benches, coefficient=coefficient),
                 cells_needed=cells_needed(rows[key].value or 0.0, coefficient=coefficient),
-                note="; ".join(note for note in (band.note, span.note) if note) or None,
+                notes=tuple(note for note in (band.note, span.note) if note),
             )
     return list(rows.values())
 

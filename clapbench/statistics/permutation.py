@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
 
 from clapbench.statistics.coefficients import Coefficient
 
@@ -149,6 +148,8 @@ def _directions(x: Float[np.ndarray, "p n"], coefficient: Coefficient) -> Float[
         first, second = np.triu_indices(x.shape[1], 1)
         rows = np.sign(x[:, first] - x[:, second])
     else:
+        from scipy import stats
+
         rows = x if coefficient == "pearson" else stats.rankdata(x, axis=1)
         rows = rows - rows.mean(axis=1, keepdims=True)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
-from scipy.stats import binomtest
 
 
 class Interval(NamedTuple):
@@ -26,6 +25,8 @@ def wilson(hits: int, n: int) -> Interval:
     >>> round(low, 4), round(high, 4)
     (0.0552, 0.1744)
     """
+    from scipy.stats import binomtest
+
     found = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
     return Interval(float(found.low), float(found.high))
 
@@ -36,6 +37,8 @@ def binomial_p(hits: int, n: int, *, chance: float) -> float:
     >>> binomial_p(5, 10, chance=0.5)
     1.0
     """
+    from scipy.stats import binomtest
+
     return float(binomtest(hits, n, chance).pvalue)
 
 
@@ -45,6 +48,8 @@ def sign_p(wins: int, losses: int) -> float:
     >>> sign_p(5, 0)
     0.0625
     """
+    from scipy.stats import binomtest
+
     return float(binomtest(wins, wins + losses, 0.5).pvalue) if wins + losses else 1.0
 
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
-from clapbench.results.table import defined, score_columns
+from clapbench.results.rows import Rows, defined, score_columns
 from clapbench.schema import Cell
 from clapbench.statistics.coefficients import COEFFICIENTS
 from clapbench.statistics.correlation import Row
@@ -37,7 +36,8 @@ COLUMNS = ["kind", "probe", "rows", "n", "n_models"]
 COLUMNS += [
     f"{name}{what}" for name in COEFFICIENTS for what in ("", "_all_rows", *(f"_{part}" for part in EVIDENCE))
 ]
-COLUMNS += ["note"]
+COLUMNS += ["note", "undefined", "all_rows_because"]
+LONG_COLUMNS = ["score", "bench", "rows", *(name for name in Row._fields if name != "notes"), "note"]
 LONG_DRAWS = 1000  # sampled orders and resamples of correlations_long.csv, where there are many tables
 POOLED = "pooled"
 READS_LABELS = ("swap_alignment",)  # of what H is made: its correlation with H is no evidence
@@ -50,7 +50,7 @@ class Predictor(NamedTuple):
     rows: str  # "matched" or "all"
     values: Float[np.ndarray, " n"]
     all_rows: Float[np.ndarray, " n"]
-    note: str | None  # why not at matched N
+    because: str | None  # why not at matched N, in words
 
 
 def predictors(cells: Sequence[Cell], at: Sequence[Measured]) -> dict[str, Predictor]:
@@ -68,8 +68,8 @@ def predictors(cells: Sequence[Cell], at: Sequence[Measured]) -> dict[str, Predi
         why = next(
             (row.note for row, lost in zip(rows, lacking, strict=True) if row and lost and row.note), None
         )
-        note = f"over all rows: {why or 'the cells do not say how many rows they have'}"
-        found[name] = Predictor("all", all_rows, all_rows, note)
+        because = why or "the cells do not say how many rows they have"
+        found[name] = Predictor("all", all_rows, all_rows, because)
     return found
 
 
@@ -171,38 +171,57 @@ def score(cell: Cell, name: str, *, protocol: str) -> float | None:
 
 
 def wide(entries: Iterable[Entry], probes: Mapping[str, Predictor]) -> list[dict[str, Any]]:
-    """The rows of correlations.csv: with H over all cells, one for each predictor, its coefficients side by side."""
+    """The rows of correlations.csv: with H over all cells, one for each predictor, its coefficients side by side.
+
+    ``note`` says all that a reader has to know of a row; ``undefined`` and ``all_rows_because`` are parts of it.
+    """
     found: dict[tuple[str, str], dict[str, Any]] = {}
+    notes: dict[tuple[str, str], list[str]] = {}
     for entry in entries:
         if (entry.score, entry.bench) != HEADLINE:
             continue
         row, values = entry.row, entry.row._asdict()
+        key = (row.kind, row.name)
         record = found.setdefault(
-            (row.kind, row.name),
+            key,
             {
                 "kind": row.kind,
                 "probe": row.name,
                 "rows": entry.rows,
                 "n": row.n,
                 "n_models": row.n_models,
-                "note": probes[row.name].note if row.kind == "probe" else None,
+                "note": None,
+                "undefined": None,
+                "all_rows_because": probes[row.name].because if row.kind == "probe" else None,
             },
         )
         if row.coefficient not in record:
-            told = (record["note"] or "").split("; ")
-            record["note"] = (
-                "; ".join(dict.fromkeys(filter(None, [*(row.note or "").split("; "), *told]))) or None
-            )
+            notes.setdefault(key, []).extend(row.notes)
+            if row.value is None:
+                record["undefined"] = record["undefined"] or row.note
             record[row.coefficient] = row.value
             record |= {f"{row.coefficient}_{name}": values[name] for name in EVIDENCE}
         if entry.rows == "all":
             record[f"{row.coefficient}_all_rows"] = row.value
+    for key, record in found.items():
+        because = record["all_rows_because"]
+        told = [*notes[key], *([f"over all rows: {because}"] if because else [])]
+        record["note"] = "; ".join(dict.fromkeys(told)) or None
     return list(found.values())
 
 
-def long(entries: Iterable[Entry]) -> pd.DataFrame:
+def long(entries: Iterable[Entry]) -> Rows:
     """correlations_long.csv: a row for each score, benchmark, kind of rows, predictor and coefficient."""
-    records = [
-        {"score": one.score, "bench": one.bench, "rows": one.rows, **one.row._asdict()} for one in entries
-    ]
-    return pd.DataFrame(records, columns=["score", "bench", "rows", *Row._fields])
+    return Rows(
+        LONG_COLUMNS,
+        [
+            {
+                "score": one.score,
+                "bench": one.bench,
+                "rows": one.rows,
+                **one.row._asdict(),
+                "note": one.row.note,
+            }
+            for one in entries
+        ],
+    )

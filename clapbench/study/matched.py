@@ -1,24 +1,26 @@
 """The probes of a sweep at one number of rows: what makes cells of different size comparable.
 
-At matched N every cell gives as many clips and captions as the smallest one has (`draws`). Values, with the interval
-over draws, go to matched.csv, and those of `CURVE` over a ladder of N to curve.csv. draws.csv keeps whatever was ever
-drawn, by a key over all that decides it, so nothing is drawn twice, nor lost when embeddings are.
+At matched N every cell gives as many clips and captions as the smallest one has (`draws`). matched.csv holds values
+with the interval over draws, curve.csv those of `CURVE` over a ladder of N. draws.csv keeps whatever was ever drawn, by
+a key over all that decides it, so nothing is drawn twice, nor lost when embeddings are. `report` writes all three.
 """
 
 from __future__ import annotations
 
+import csv
 import logging
+import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
-from clapbench import config, files, sheets
-from clapbench.console import console
-from clapbench.results.sweep import Matching, Sweep, cases
-from clapbench.results.table import rows_of
+from clapbench import files, sheets
+from clapbench.console import console, plain
+from clapbench.results.rows import Rows
+from clapbench.results.sweep import Matching, Sweep, cases, rows_of
 from clapbench.schema import Cell, Size
 
 log = logging.getLogger(__name__)
@@ -76,27 +78,38 @@ class Request(NamedTuple):
     probe: str
 
 
-def at_matched(sweep: Sweep) -> list[Measured]:
-    """Every probe of every cell with H at matched N; writes matched.csv."""
-    size = matched_size(sweep)
-    wanted = [
-        Request(cell, size, name) for cell in sweep.scored if size and cell.size for name in cell.probes
-    ]
-    return _measured(sweep, wanted, path=sweep.folder / "matched.csv")
+class Measurements(NamedTuple):
+    """Probes of a sweep's cells at one number of rows, and whatever was ever drawn of them."""
+
+    size: Size | None  # rows of each side at matched N
+    matched: tuple[Measured, ...]  # every probe of every cell with H at matched N
+    curve: tuple[
+        Measured, ...
+    ]  # those of `CURVE` over N, from an eighth of matched N to all rows of the cell
+    memory: tuple[Measured, ...]  # draws.csv
 
 
-def curve(sweep: Sweep) -> list[Measured]:
-    """The probes of `CURVE` over N, from an eighth of matched N to all rows of the cell; writes curve.csv."""
+def measure(sweep: Sweep) -> Measurements:
+    """Takes what draws.csv of the sweep's folder knows, and draws the rest."""
     size = matched_size(sweep)
-    wanted = [
+    cells = [cell for cell in sweep.scored if size and cell.size]
+    memory = _read(sweep.folder / "draws.csv")
+    at = [Request(cell, size, name) for cell in cells if size for name in cell.probes]
+    over = [
         Request(cell, step, name)
-        for cell in sweep.scored
+        for cell in cells
         if size and cell.size
         for step in ladder(size, all_rows=cell.size)
         for name in CURVE
         if name in cell.probes
     ]
-    return _measured(sweep, wanted, path=sweep.folder / "curve.csv")
+    matched, curve = (_measured(sweep, wanted, memory=memory) for wanted in (at, over))
+    return Measurements(size, matched, curve, tuple(memory.values()))
+
+
+def table_of(rows: Sequence[Measured]) -> Rows:
+    """matched.csv or curve.csv: a row for each measured probe."""
+    return Rows(Measured._fields, [row._asdict() for row in rows])
 
 
 def part(size: Size, divisor: int) -> Size:
@@ -117,9 +130,10 @@ def ladder(size: Size, *, all_rows: Size) -> list[Size]:
     return [*steps, all_rows]
 
 
-def _measured(sweep: Sweep, wanted: Sequence[Request], *, path: Path) -> list[Measured]:
-    """A row for everything wanted, in its order, into ``path``; what is in draws.csv is not drawn again."""
-    memory = _read(sweep.folder / "draws.csv")
+def _measured(
+    sweep: Sweep, wanted: Sequence[Request], *, memory: dict[str, Measured]
+) -> tuple[Measured, ...]:
+    """A row for everything wanted, in its order; what ``memory`` has is not drawn again, and what is drawn is added."""
     rows: dict[int, Measured] = {}
     missing: dict[tuple[str, str, Size], list[int]] = defaultdict(list)
     for number, one in enumerate(wanted):
@@ -140,12 +154,8 @@ def _measured(sweep: Sweep, wanted: Sequence[Request], *, path: Path) -> list[Me
     for numbers in missing.values():
         drawn = _drawn(sweep, [wanted[number] for number in numbers])
         rows |= zip(numbers, drawn, strict=True)
-        memory |= {row.key: row for row in drawn if row.key}
-    found = [rows[number] for number in range(len(wanted))]
-    _write(path, found)
-    if missing:
-        _write(sweep.folder / "draws.csv", list(memory.values()))
-    return found
+        memory.update({row.key: row for row in drawn if row.key})
+    return tuple(rows[number] for number in range(len(wanted)))
 
 
 def _drawn(sweep: Sweep, wanted: Sequence[Request]) -> list[Measured]:
@@ -157,7 +167,8 @@ def _drawn(sweep: Sweep, wanted: Sequence[Request]) -> list[Measured]:
             nodes[one.probe] = _config_of(one)
         except ValueError as other:
             notes[one.probe] = str(other)
-    from clapbench.study import draws  # and torchmetrics: seconds, spared where all is known
+    from clapbench import config  # with Hydra and torchmetrics: seconds, spared where all is known
+    from clapbench.study import draws
 
     try:
         drawn = draws.measure(
@@ -180,6 +191,8 @@ def _drawn(sweep: Sweep, wanted: Sequence[Request]) -> list[Measured]:
 
 def _config_of(one: Request) -> Any:
     """The configuration of a cell's probe. ValueError when it is no longer the one that the cell was probed with."""
+    from clapbench import config
+
     node = config.probe_configs(one.probe)[one.probe]
     if config.probe_key(node) != one.cell.extra.get("probe_keys", {}).get(one.probe):
         raise ValueError(
@@ -216,30 +229,48 @@ def _key(one: Request, matching: Matching) -> str:
     return files.key_of([*content, one.probe, *one.size, matching.draws, matching.seed])[:16]
 
 
-def _write(path: Path, rows: Sequence[Measured]) -> None:
-    table = pd.DataFrame(rows, columns=Measured._fields)
-    files.write_text(path, sheets.text_of(table))
-
-
 def _read(path: Path) -> dict[str, Measured]:
-    """The drawn rows of ``path`` by their keys; none where there is no such file, or it is not ours."""
-    if not path.is_file():
-        return {}
+    """The drawn rows of ``path`` by their keys. A row that is not whole is left out: where wanted, it is drawn anew."""
     try:
-        rows = [
-            Measured(**{name: _parsed(name, row[name]) for name in Measured._fields})
-            for row in sheets.read(path)
-        ]
-    except (ValueError, KeyError) as error:
-        log.warning("%s is not what a summary writes (%r). It is written anew.", path, error)
+        text = path.read_bytes().decode("utf-8")
+        head, *lines = csv.reader(StringIO(text, newline=""), strict=True)
+        if tuple(head) != Measured._fields:
+            raise ValueError("other columns")
+    except FileNotFoundError:
         return {}
-    return {row.key: row for row in rows if row.key}
+    except (OSError, ValueError, csv.Error) as error:
+        log.warning("%s is not what a summary writes (%s). It is written anew.", path, plain(error))
+        return {}
+    rows = [_parsed([sheets.from_sheet(value) for value in line]) for line in lines]
+    if rows and not text.endswith("\n"):
+        rows[-1] = None  # cut
+    if lost := sum(row is None for row in rows):
+        log.warning("%s: %d of %d rows are damaged. They are drawn anew.", path, lost, len(rows))
+    return {row.key: row for row in rows if row and row.key}
 
 
-def _parsed(name: str, text: str) -> Any:
-    """A field of `Measured` as to_csv wrote it, to the last digit."""
-    if name in ("mean", "low", "high", "all_rows"):
-        return float(text) if text else None
-    if name in ("draws", "n_audio", "n_text", "n_audio_all", "n_text_all"):
-        return int(text)
-    return text or None
+def _parsed(line: Sequence[str]) -> Measured | None:
+    """A drawn row as it was written, to the last digit; None unless every field is there and can be."""
+    if len(line) != len(Measured._fields):
+        return None
+    values: dict[str, Any] = dict(zip(Measured._fields, line, strict=True))
+    try:
+        for name in ("mean", "low", "high", "all_rows"):
+            values[name] = float(values[name]) if values[name] else None
+        for name in ("draws", "n_audio", "n_text", "n_audio_all", "n_text_all"):
+            values[name] = int(values[name])
+    except ValueError:
+        return None
+    if not (values["model"] and values["bench"] and values["probe"]):
+        return None
+    values |= {name: values[name] or None for name in ("note", "key")}
+    row = Measured(**values)
+    numbers = [number for number in (row.mean, row.low, row.high) if number is not None]
+    sound = (
+        re.fullmatch("[0-9a-f]{16}", row.key or "") is not None
+        and all(map(math.isfinite, numbers))
+        and min(row.draws, row.n_audio, row.n_text) > 0
+        and (row.note is None if len(numbers) == 3 else not numbers and row.note is not None)
+        and (row.low or 0) <= (row.high or 0)
+    )
+    return row if sound else None

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from clapbench import sheets
+from clapbench.results.sweep import check_items
 from clapbench.schema import Cell
 from clapbench.statistics.proportions import Difference, paired
 
 ITEM = ["item", "caption_p", "caption_r", "clip_p", "clip_r"]  # what makes two rows the same item
 JUDGED = ["F", "G", "H"]
+
+
+class NoPairsError(ValueError):
+    """A cell of a benchmark that has no F, G and H."""
 
 
 def compare(a: Path, b: Path) -> dict[str, Difference]:
@@ -20,7 +24,17 @@ def compare(a: Path, b: Path) -> dict[str, Difference]:
     Raises ``ValueError`` unless both cover the same items under one protocol.
     """
     cells = [Cell.read(path) for path in (a, b)]
-    tables = [read_items(path) for path in (a, b)]
+    for path, cell in zip((a, b), cells, strict=True):
+        if cell.status != "ok":
+            raise ValueError(
+                f"compare: needed two finished cells, got a {cell.status} one in {path}. Run it again."
+            )
+    if cells[0].bench != cells[1].bench:
+        raise ValueError(
+            f"compare: needed one benchmark, got {cells[0].bench} in {a} and {cells[1].bench} in {b}. "
+            f"Compare two models on one benchmark."
+        )
+    tables = [read_items(path, cell) for path, cell in zip((a, b), cells, strict=True)]
     if cells[0].protocol != cells[1].protocol:
         raise ValueError(
             f"compare: needed one protocol, got {cells[0].protocol} in {a} and {cells[1].protocol} in {b}. "
@@ -41,17 +55,24 @@ def compare(a: Path, b: Path) -> dict[str, Difference]:
     return found
 
 
-def read_items(cell: Path) -> pd.DataFrame:
-    """items.csv beside a cell; FileNotFoundError where it is not there."""
-    path = cell.with_name("items.csv")
+def read_items(beside: Path, cell: Cell) -> pd.DataFrame:
+    """The items.csv of a cell, whole; FileNotFoundError where it is not there."""
+    path = beside.with_name("items.csv")
     if not path.is_file():
+        if cell.scores.get("H") is None:
+            raise NoPairsError(f"compare: {beside.parent} has no single items: it is no benchmark of pairs.")
         raise FileNotFoundError(
             f"compare: needed {path} beside the cell, found none. Run the cell again with force=true."
         )
-    table = pd.DataFrame(sheets.read(path))
+    try:
+        table = pd.DataFrame(check_items(path, cell))
+    except ValueError as error:
+        raise ValueError(
+            f"compare: {path} is damaged: {error}. Run the cell again with force=true."
+        ) from error
     absent = [column for column in (*ITEM, *JUDGED) if column not in table.columns]
     if absent:
-        raise ValueError(
+        raise NoPairsError(
             f"compare: {path} lacks {', '.join(absent)}: it is no benchmark of pairs. Choose one that is."
         )
     for name in JUDGED:

@@ -1,24 +1,28 @@
 """What a sweep's cells say together: correlations of geometry with the scores at matched N, a diagnosis of each cell.
 
-Computed from the cells and what lies beside them on disk; `report` writes and prints it.
+Computed from the cells and what lies beside them on disk, and nothing is written here; `report` does, and prints it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from clapbench.results.rows import Rows, table_of
 from clapbench.results.sweep import Sweep
-from clapbench.results.table import frame
 from clapbench.schema import Cell, Size
 from clapbench.statistics.coefficients import FEW, few
 from clapbench.statistics.power import power_line
-from clapbench.study import correlations, matched
+from clapbench.study import correlations, matched, memory
+from clapbench.study.correlations import Entry
 from clapbench.study.diagnosis import Diagnosis, Evidence, Span, diagnose
-from clapbench.study.matched import Measured
+from clapbench.study.matched import Measured, Measurements
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,36 @@ class Summary:
     matched: tuple[Measured, ...]
     curve: tuple[Measured, ...]
     correlations: tuple[dict[str, Any], ...]  # rows of correlations.csv: with H, pooled over benchmarks
-    long: pd.DataFrame  # correlations_long.csv
+    entries: tuple[Entry, ...]  # rows of correlations_long.csv
+    key: str | None  # of all that decides the correlations; None where there are none
     diagnoses: tuple[Diagnosis, ...]
+
+    @cached_property
+    def rows(self) -> dict[str, Rows]:
+        """The tables of a sweep's folder by name: a row per cell, per probe and so on."""
+        return {
+            "cells": table_of(self.sweep.cells),
+            "correlations": Rows(correlations.COLUMNS, self.correlations),
+            "correlations_long": correlations.long(self.entries),
+            "diagnosis": Rows(Diagnosis._fields, [one._asdict() for one in self.diagnoses]),
+            "matched": matched.table_of(self.matched),
+            "curve": matched.table_of(self.curve),
+        }
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables of a sweep's folder by name: a row per cell, per probe and so on."""
+        """`rows` as DataFrames."""
+        import pandas as pd  # seconds, spared where a summary is only read
+
         return {
-            "cells": frame(self.sweep.cells),
-            "correlations": pd.DataFrame(self.correlations, columns=correlations.COLUMNS),
-            "correlations_long": self.long,
-            "diagnosis": pd.DataFrame(self.diagnoses, columns=Diagnosis._fields),
+            name: pd.DataFrame(list(table.records), columns=list(table.columns))
+            for name, table in self.rows.items()
         }
+
+    @property
+    def long(self) -> pd.DataFrame:
+        """correlations_long.csv."""
+        return self.tables["correlations_long"]
 
     @property
     def probes(self) -> list[dict[str, Any]]:
@@ -116,6 +138,7 @@ class Summary:
             "n_cells": len(sweep.cells) + len(sweep.absent),
             "n_ok": len(sweep.finished),
             "failed": [{"model": c.model, "bench": c.bench, "error": c.error} for c in sweep.failed],
+            "damaged": [{"model": c.model, "bench": c.bench, "error": c.error} for c in sweep.damaged],
             "absent": [{"model": model, "bench": bench} for model, bench in sweep.absent],
             "cells": [
                 {"model": c.model, "bench": c.bench, "n_items": c.n_items, **c.scores, **c.headline}
@@ -144,24 +167,28 @@ class Summary:
         return {name: value for name, value in numbers.items() if value is not None}
 
 
-def summarize(sweep: Sweep) -> Summary:
-    """Draws what is not known at matched N, correlates, diagnoses; writes matched.csv and curve.csv on the way."""
-    size = matched.matched_size(sweep)
-    at, curve = matched.at_matched(sweep), matched.curve(sweep)
+def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path | None = None) -> Summary:
+    """Draws what is not known at matched N unless it was ``measured``, correlates, diagnoses.
+
+    Correlations that ``known`` holds (see `memory`) are not computed again while nothing of their inputs has changed.
+    """
+    size, at, curve, _ = measured or matched.measure(sweep)
     probes = correlations.predictors(sweep.scored, at)
-    seed = sweep.matching.seed
-    entries = (
-        correlations.correlated(sweep.scored, probes, protocol=sweep.protocol, seed=seed)
-        if sweep.scored
-        else []
-    )
+    common: dict[str, Any] = {"protocol": sweep.protocol, "seed": sweep.matching.seed}
+    key, entries = None, None
+    if sweep.scored:
+        key = memory.key_of(sweep.scored, probes, **common)
+        entries = memory.read(known, key=key) if known else None
+        if entries is None:
+            entries = correlations.correlated(sweep.scored, probes, **common)
     return Summary(
         sweep=sweep,
         size=size,
-        matched=tuple(at),
-        curve=tuple(curve),
-        correlations=tuple(correlations.wide(entries, probes)),
-        long=correlations.long(entries),
+        matched=at,
+        curve=curve,
+        correlations=tuple(correlations.wide(entries or [], probes)),
+        entries=tuple(entries or []),
+        key=key,
         diagnoses=tuple(diagnose(evidence(sweep, curve, size=size))),
     )
 

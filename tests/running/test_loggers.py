@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import sweep_folders
 import wandb
 import yaml
 from conftest import Command, Compose
 from omegaconf import OmegaConf
 
+from clapbench import files, report
 from clapbench.running import evaluate, loggers
 from clapbench.schema import Cell
 
@@ -330,14 +333,68 @@ def test_every_run_under_an_agent_has_its_own_id(home: Path, monkeypatch: pytest
     monkeypatch.delenv(loggers.GROUP)
 
 
-def test_a_table_with_counts_that_failed_cells_lack_can_be_logged(home: Path) -> None:
-    table = pd.DataFrame({"n": pd.array([3, None], dtype="Int64"), "H": [0.5, float("nan")]})
-    node = OmegaConf.create(
-        {"_target_": "clapbench.running.loggers.wandb", "project": "p", "entity": None, "mode": "offline"}
+NODE = OmegaConf.create({"project": "clapbench", "entity": None, "mode": "offline"})
+
+
+def test_the_summary_of_a_sweep_with_a_failed_cell_is_logged(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sweep_folders.study(home / "s", probes=("rankme_text",))
+    failed = Cell(status="failed", model="bad", bench="large", error="ValueError: no")
+    files.write_text(folder / "bad/large/cell.json", failed.to_json())
+    (folder / "m0/small/cell.json").write_text("{")
+    summary = report.build(folder)
+    logged: list[dict[str, wandb.Table]] = []
+    real = wandb.sdk.wandb_run.Run.log
+    monkeypatch.setattr(
+        wandb.sdk.wandb_run.Run, "log", lambda run, data: logged.append(data) or real(run, data)
     )
-    (home / "sweep").mkdir()
     loggers.log_summary(
-        node, folder=home / "sweep", tables={"cells": table}, images=[], summary={"n_cells": 2}
+        NODE,
+        folder=folder,
+        tables=summary.tables,
+        images=sorted(folder.glob("report/*.png")),
+        summary=summary.headline,
     )
-    (logged,) = (home / "sweep").rglob("*.table.json")
-    assert json.loads(logged.read_text())["data"] == [[3, 0.5], [None, None]]
+    (data,) = logged
+    assert {"cells", "correlations", "rankme_n"} <= data.keys()
+    cells = dict(zip(data["cells"].get_column("model"), data["cells"].data, strict=False))
+    at = data["cells"].columns.index("n_items")
+    assert (cells["bad"][at], cells["m1"][at]) == (None, 60)
+    assert len(list(folder.glob("wandb/offline-run-*/files/media/table/cells_*.table.json"))) == 1
+
+
+def test_tables_hold_pythons_own_values() -> None:
+    table = pd.DataFrame(
+        {
+            "count": pd.array([1, None], dtype="Int64"),
+            "number": [np.float64(0.5), np.nan],
+            "infinite": [np.inf, -np.inf],
+            "flag": [True, None],
+            "text": ["a", pd.NA],
+            "time": [pd.NaT, pd.Timestamp("2026-01-01")],
+        }
+    )
+    rows = loggers.plain_rows(table)
+    assert rows == [
+        [1, 0.5, None, True, "a", None],
+        [None, None, None, None, None, "2026-01-01 00:00:00"],
+    ]
+    assert {type(value) for row in rows for value in row} == {int, float, bool, str, type(None)}
+    json.dumps(rows, allow_nan=False)
+
+
+@pytest.mark.parametrize("broken", ["wandb", "Table", "Image"])
+def test_a_summary_that_wandb_does_not_take_costs_a_line(
+    home: Path, broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise TypeError("not serializable\nat all")
+
+    monkeypatch.setattr(*((loggers, broken) if broken == "wandb" else (wandb, broken)), fail)
+    (home / "figure.png").touch()
+    tables = {"cells": pd.DataFrame({"a": [1]})}
+    loggers.log_summary(NODE, folder=home / "s", tables=tables, images=[home / "figure.png"], summary={})
+    (line,) = [record.getMessage() for record in caplog.records if record.name == loggers.__name__]
+    assert line == r"wandb: the summary was not logged (TypeError: not serializable\nat all)."
+    assert wandb.run is None  # closed: the next cell opens its own
