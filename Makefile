@@ -15,8 +15,8 @@ install: .venv/.installed  ## .venv with every dependency at the versions of con
 demo: install  ## the whole study on embedded models and benchmarks, into outputs/demo
 	$(BIN)/python evaluate.py experiment=demo
 
-test: install  ## the test suite
-	$(BIN)/python -m pytest
+test: install  ## the test suite, in two processes of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install  ## ruff and mypy
 	$(BIN)/ruff check .
