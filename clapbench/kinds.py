@@ -43,6 +43,15 @@ class Rule:
         return core_schema.no_info_after_validator_function(held, handler(source))
 
 
+@dataclass(frozen=True)
+class Number:
+    """A finite number, whole or not, and neither text nor a truth value; a configuration has it as a float."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """How pydantic reads one."""
+        return core_schema.float_schema(strict=True, allow_inf_nan=False)
+
+
 def is_segment(text: str) -> bool:
     """Whether ``text`` can be one folder of a path: not empty, not hidden, not over 200 bytes, no slash, no control."""
     plain = text.isprintable() and not any(character in text for character in "/\\")
@@ -81,11 +90,11 @@ Seed = Annotated[int, Strict(), Ge(0), Lt(2**32)]
 Pairs = Annotated[int, Strict(), Ge(2), Unit("pairs")]
 Rows = Annotated[int, Strict(), Ge(4), Unit("rows")]
 Workers = Annotated[int, Strict(), Ge(0), Le(256), Unit("processes")]
-Weight = Annotated[float, Strict(), Ge(0)]
-Positive = Annotated[float, Strict(), Gt(0)]
-Share = Annotated[float, Strict(), Ge(0), Lt(1)]
-Seconds = Annotated[float, Strict(), Gt(0), Le(86_400), Unit("seconds")]
-UpTo10s = Annotated[float, Strict(), Gt(0), Le(10), Unit("seconds")]
+Weight = Annotated[float | int, Number(), Ge(0)]
+Positive = Annotated[float | int, Number(), Gt(0)]
+Share = Annotated[float | int, Number(), Ge(0), Lt(1)]
+Seconds = Annotated[float | int, Number(), Gt(0), Le(86_400), Unit("seconds")]
+UpTo10s = Annotated[float | int, Number(), Gt(0), Le(10), Unit("seconds")]
 
 # Text. A name is a folder's; a path may be relative, and "~" is the home folder.
 Text = Annotated[str, Rule("a text", lambda text: bool(text.strip()), "TEXT")]

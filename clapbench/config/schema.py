@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Len
 
 from clapbench.kinds import (
     Count,
@@ -82,7 +82,7 @@ class Trainer:
     max_epochs: Count | None
     val_check_interval: Count
     num_sanity_val_steps: Whole
-    gradient_clip_val: Annotated[float, Gt(0)] | None
+    gradient_clip_val: Positive | None
     accumulate_grad_batches: Count
 
 

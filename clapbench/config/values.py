@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from clapbench.config.conf import ConfigError
-from clapbench.kinds import Rule, Unit
+from clapbench.kinds import Number, Rule, Unit
 
 LAX = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 NOUNS: dict[Any, str] = {
@@ -83,7 +83,8 @@ def _constrained(base: Any, constraints: Sequence[Any]) -> str:
     unit = next((f" of {one.name}" for one in constraints if isinstance(one, Unit)), "")
     low = next((one for one in constraints if isinstance(one, Ge | Gt)), None)
     high = next((one for one in constraints if isinstance(one, Le | Lt)), None)
-    return f"{words(base)}{unit}{_range(low, high)}"
+    noun = NOUNS[float] if any(isinstance(one, Number) for one in constraints) else words(base)
+    return f"{noun}{unit}{_range(low, high)}"
 
 
 def _range(low: Ge | Gt | None, high: Le | Lt | None) -> str:

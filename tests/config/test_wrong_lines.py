@@ -71,6 +71,8 @@ EVALUATE = {
     "model.window=abc": "got 'abc'",
     "model.window=nan": "got nan",
     "model.window=1e9": "at most 86400",
+    "model=laion model.window=null": "model.window: needed a number of seconds above 0 and at most 10, got null",
+    "model=mga model.window=11": "at most 10",
     "model.text=bags": "needed sequence or bag",
     "matched.n=2": "4 or more",
     "matched=null": "matched: needed n, draws under it",

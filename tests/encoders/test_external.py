@@ -390,7 +390,7 @@ def test_the_worker_is_written_for_old_interpreters() -> None:
 
 def test_the_yaml_asks_for_what_it_needs_and_builds(composed: Compose, tmp_path: Path, build: Build) -> None:
     with pytest.raises(config.ConfigError, match=r"model\.python: needed a value"):
-        config.check_arguments(composed("evaluate", "model=external").model, who="model")
+        config.check_node(composed("evaluate", "model=external").model, group="model")
     cfg = composed(
         "evaluate",
         "model=external",
@@ -398,5 +398,5 @@ def test_the_yaml_asks_for_what_it_needs_and_builds(composed: Compose, tmp_path:
         "model.entry=mine:embed",
         f"model.path={tmp_path / 'entries'}",
     )
-    config.check_arguments(cfg.model, who="model")
+    config.check_node(cfg.model, group="model")
     np.testing.assert_array_equal(embed(config.build(cfg.model)).text, embed(build()).text)

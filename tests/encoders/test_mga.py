@@ -229,8 +229,8 @@ def test_a_missing_key_is_refused_by_name(key: str, own: str, tmp_path: Path) ->
         build(hollow(tmp_path, "mga", part="model", without=key))
 
 
-@pytest.mark.parametrize("window", [None, 0.0, -1.0, 10.5, float("nan")])
-def test_a_window_that_the_model_cannot_take_is_refused(window: float | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("window", [0.0, -1.0, 10.5, float("nan")])
+def test_a_window_that_the_model_cannot_take_is_refused(window: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model 'mga': window must be .* got .*Set model\.window=10"):
         build(tmp_path / "never-read.pt", window=window)
 

@@ -199,10 +199,10 @@ def test_the_fingerprint_is_the_content_of_the_file(tmp_path: Path) -> None:
 
 def test_the_yaml_asks_for_the_file_and_builds(composed: Compose, tmp_path: Path) -> None:
     with pytest.raises(config.ConfigError, match=r"model\.file: needed a value"):
-        config.check_arguments(composed("evaluate", "model=precomputed").model, who="model")
+        config.check_node(composed("evaluate", "model=precomputed").model, group="model")
     path = written(tmp_path, arrays())
     cfg = composed("evaluate", "model=precomputed", f"model.file={path}")
-    config.check_arguments(cfg.model, who="model")
+    config.check_node(cfg.model, group="model")
     model = config.build(cfg.model)
     found = model.embed(clips={clip: tmp_path for clip in CLIPS}, captions=CAPTIONS)
     np.testing.assert_array_equal(found.audio, embed(path).audio)

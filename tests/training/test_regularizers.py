@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch import Tensor
 
 from clapbench.training.regularizers.base import Clouds, Regularizer
@@ -128,9 +129,9 @@ def test_a_side_reads_its_own_cloud() -> None:
 
 
 def test_another_side_is_refused() -> None:
-    with pytest.raises(ValueError, match="Covariance: side must be 'audio' or 'text', got 'both'"):
+    with pytest.raises((ValueError, TypeCheckError), match="both"):  # whichever looks first
         Covariance(weight=1.0, side="both")
-    with pytest.raises(ValueError, match="Variance: side"):
+    with pytest.raises((ValueError, TypeCheckError), match="Audio"):
         Variance(weight=1.0, side="Audio", target=1.0)
 
 

@@ -98,7 +98,7 @@ def test_evaluate_gives_what_validation_last_said(
 
 
 def test_two_trainings_into_one_folder_are_refused(command: Command, tmp_path: Path) -> None:
-    done = command("train.py", "-m", *BRIEF, "regularizer=[centroid],[variance]")
+    done = command("train.py", "-m", *BRIEF, "optimizer.weight_decay=0,0.1")
     assert done.returncode == 1
     assert "two jobs would write" in done.stderr
     assert not (tmp_path / "outputs").exists()
@@ -133,7 +133,7 @@ def test_training_from_the_command_line(command: Command, tmp_path: Path) -> Non
             "+regularizer.more={_target_:clapbench.training.regularizers.centroid.Centroid,weigth:1}",
             "Did you mean 'weight'",
         ),
-        ("checkpoint_dtype=float17", "checkpoint_dtype: needed one of"),
+        ("checkpoint_dtype=float17", "checkpoint_dtype: needed float16, bfloat16 or float32"),
     ],
 )
 def test_refusals_come_before_training(composed: Compose, tmp_path: Path, typed: str, words: str) -> None:
