@@ -163,7 +163,7 @@ def stages(request: dict) -> None:
 
     step = request["batch"]
     audio, text = [], []
-    # Captions of similar length share a batch, as in clapbench.data.
+    # Captions of similar length share a batch, as in clapbench.running.batches.
     order = sorted(range(len(request["captions"])), key=lambda row: len(request["captions"][row].split()))
     with torch.inference_mode():
         for start in range(0, len(request["clips"]), step):

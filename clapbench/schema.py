@@ -21,7 +21,7 @@ from clapbench import strict
 
 SCHEMA = 1
 HEADLINES = ("t2a_R@1", "a2t_R@1", "accuracy", "mAP")  # of benchmarks without F, G and H
-SCORING_VERSION = 2  # part of a cell's key: raise it whenever a rule of scores.py changes a number
+SCORING_VERSION = 2  # part of a cell's key: raise it whenever a rule of scoring/pairs.py changes a number
 
 
 @dataclass(frozen=True)
