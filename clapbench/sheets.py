@@ -58,22 +58,26 @@ def text_of(columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> str
 def read(path: Path) -> list[dict[str, str]]:
     """The rows of a table that `text_of` wrote, every cell as text; also of one from before it was written so.
 
-    Raises ``ValueError`` that names the file where a row has other cells than the header, as in a file cut off.
+    Raises ``ValueError`` that says what is wrong with the table, and leaves it to the caller to say which it is.
     """
     try:
-        with any_length(), path.open(encoding="utf-8", newline="") as file:
-            header, *lines = [line for line in csv.reader(file, strict=True) if line] or [[]]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path}: needed a table that clapbench wrote, got {error}. Write it anew."
-        ) from error
+        text = path.read_bytes().decode("utf-8")
+        with any_length():
+            header, *lines = [
+                line for line in csv.reader(StringIO(text, newline=""), strict=True) if line
+            ] or [[]]
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8") from error
+    except csv.Error as error:
+        raise ValueError(f"it is no CSV ({error})") from error
+    if not header:
+        raise ValueError("it is empty")
+    if not text.endswith("\n"):
+        raise ValueError("its last row is cut")
     names = [from_sheet(name) for name in header]
     for number, line in enumerate(lines, start=1):
         if len(line) != len(names):
-            raise ValueError(
-                f"{path}: needed a table that clapbench wrote, with {len(names)} cells in each row; row {number} has "
-                f"{len(line)}. Write it anew."
-            )
+            raise ValueError(f"row {number} has {len(line)} values for {len(names)} columns")
     return [dict(zip(names, map(from_sheet, line), strict=True)) for line in lines]
 
 

@@ -271,7 +271,7 @@ def test_a_bench_with_columns_named_as_ours_and_captions_like_formulas(
         chosen = (f"bench.csv={tmp_path / name}.csv", f"bench.root={tmp_path}", f"bench.name={name}")
         evaluate.evaluate(composed("evaluate", *common, *chosen))
     paths = [tmp_path / "default" / "mini" / name / "cell.json" for name in ("ours", "none")]
-    ours, none = (paired.read_items(path) for path in paths)
+    ours, none = (paired.read_items(path, Cell.read(path)) for path in paths)
     assert ours[none.columns].equals(none)
     assert list(ours["user_item"]) == ["7", "7", "7"]
     assert list(ours["user_H"]) == ["1", "1", "1"]

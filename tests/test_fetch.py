@@ -37,7 +37,7 @@ def test_what_cannot_be_fetched_fails_the_command_and_not_the_rest(
         raise fetch.downloads.DownloadError(f"{who}: no network")
 
     monkeypatch.setattr(fetch.downloads, "fetch", refuse)
-    monkeypatch.setattr(fetch.downloads, "fetch_tokenizer", refuse)
+    monkeypatch.setattr(fetch.tokenizers, "fetch_tokenizer", refuse)
     monkeypatch.setattr(fetch.downloads, "find_local", lambda source: Path(__file__))
     assert fetch.main(["model=mga,mini"]) == 1
     told = capsys.readouterr()

@@ -129,7 +129,8 @@ def test_failing_cells_leave_the_others_and_the_summary(
     )
     done = command("evaluate.py", *typed, f"logger={logger}", *TINY[1:])
     assert done.returncode == 1
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "most recent call last" not in done.stdout + done.stderr
+    assert "Traceback" in (tmp_path / "outputs/s/mini/whole/failed.txt").read_text()
     found = cells(tmp_path / "outputs/s")
     assert {name for name, record in found.items() if record["status"] == "ok"} == {("mini_bag", "whole")}
     assert "Set model.text=bag" in found["mini", "whole"]["error"]

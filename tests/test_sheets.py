@@ -75,5 +75,5 @@ def test_a_table_from_before_is_read_and_cells_of_any_length(tmp_path: Path) -> 
 def test_a_table_that_is_cut_off_is_an_error_with_its_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "cut.csv"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"cut.csv: needed a table that clapbench wrote"):
+    with pytest.raises(ValueError, match="row 2 has 1 values for 2 columns|its last row is cut"):
         sheets.read(path)

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 PACKAGE = Path(__file__).parents[1]
@@ -23,16 +24,20 @@ class ConfigError(ValueError):
     """A mistake in what the user asked for."""
 
 
+TYPED: list[Path] = []  # folders that the command line of this process adds
+
+
 def folders() -> list[Path]:
-    """Where yaml files are looked for, in this order: Hydra's search path where it runs, else conf/ alone."""
-    if not GlobalHydra.instance().is_initialized():
-        return [CONF]
-    found = [
-        folder_of(f"{source.scheme()}://{source.path}")
-        for source in GlobalHydra.instance().config_loader().get_sources()
-        if source.scheme() in ("file", "pkg") and source.provider not in ("hydra", "schema")
-    ]
-    return list(dict.fromkeys(folder for folder in [*found, CONF] if folder is not None))
+    """Where yaml files are looked for, in this order: what the command line adds, Hydra's search path, conf/."""
+    places = []
+    if HydraConfig.initialized():  # of a job, perhaps in a process of its own
+        sources = HydraConfig.get().runtime.config_sources
+        places += [f"{source.schema}://{source.path}" for source in sources if source.provider != "hydra"]
+    elif GlobalHydra.instance().is_initialized():
+        own = GlobalHydra.instance().config_loader().get_sources()
+        places += [f"{source.scheme()}://{source.path}" for source in own if source.provider != "hydra"]
+    found = [folder_of(place) for place in places if place.startswith(("file://", "pkg://"))]
+    return list(dict.fromkeys(folder for folder in [*TYPED, *found, CONF] if folder is not None))
 
 
 def folder_of(place: str) -> Path | None:

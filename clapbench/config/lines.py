@@ -30,6 +30,7 @@ NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d[\d_]*)?|[+
 def prepare(arguments: Sequence[str], *, root: str) -> list[str]:
     """The arguments of a command as Hydra is to read them. `ConfigError` for names and keys that are not there."""
     folders = search_path(arguments)
+    conf.TYPED[:] = folders[:-1] if folders else []
     typed = [line for line in arguments if is_override(line)]
     check_choices(typed, within=folders)
     check_keys(typed, root=root)

@@ -19,7 +19,7 @@ from clapbench.statistics.correlation import table as correlation_rows
 from clapbench.statistics.permutation import DRAWS
 from clapbench.study.matched import Measured
 
-# What correlations.csv says of each coefficient beside its value (see `correlate.Row`).
+# What correlations.csv says of each coefficient beside its value (see `statistics.correlation.Row`).
 EVIDENCE = [
     "p",
     "p_exact",

@@ -128,7 +128,9 @@ with torch.inference_mode():
 
 @pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
 def test_a_precision_that_would_round_the_clips_is_refused(small, precision: str) -> None:
-    with pytest.raises(ConfigError, match=r"trainer\.precision: needed 32-true, 16-mixed or bf16-mixed"):
+    with pytest.raises(
+        ConfigError, match=r"trainer\.precision: needed 32-true, 16-mixed, bf16-mixed or 64-true"
+    ):
         evaluate.evaluate(small(f"trainer.precision={precision}"))
 
 

@@ -333,7 +333,9 @@ def test_every_run_under_an_agent_has_its_own_id(home: Path, monkeypatch: pytest
     monkeypatch.delenv(loggers.GROUP)
 
 
-NODE = OmegaConf.create({"project": "clapbench", "entity": None, "mode": "offline"})
+NODE = OmegaConf.create(
+    {"_target_": "clapbench.running.loggers.wandb", "project": "clapbench", "entity": None, "mode": "offline"}
+)
 
 
 def test_the_summary_of_a_sweep_with_a_failed_cell_is_logged(
@@ -396,5 +398,6 @@ def test_a_summary_that_wandb_does_not_take_costs_a_line(
     tables = {"cells": pd.DataFrame({"a": [1]})}
     loggers.log_summary(NODE, folder=home / "s", tables=tables, images=[home / "figure.png"], summary={})
     (line,) = [record.getMessage() for record in caplog.records if record.name == loggers.__name__]
-    assert line == r"wandb: the summary was not logged (TypeError: not serializable\nat all)."
+    told = f"the summary of {home / 's'} is written, but logging failed: TypeError: not serializable at all"
+    assert line == told
     assert wandb.run is None  # closed: the next cell opens its own
