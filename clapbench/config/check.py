@@ -9,9 +9,9 @@ import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pkgutil import resolve_name
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
@@ -149,7 +149,7 @@ def arguments_of(part: Part, node: Mapping[str, Any], *, key: str) -> dict[str, 
 
 def _imported(name: str, *, key: str) -> Any:
     try:
-        return get_object(name)
+        return resolve_name(name)
     except Exception as error:  # whatever importing somebody's module raises
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise ConfigError(f"{key}: needed what can be imported, got {name}: {reason}") from error

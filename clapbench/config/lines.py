@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, get_args, get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -196,9 +197,7 @@ def takes_text(key: str, typed: Sequence[str], *, root: str) -> bool:
     name = rest.rpartition(".")[2]
     for node in nodes:
         if isinstance(node, DictConfig) and "_target_" in node:
-            from hydra.utils import get_object
-
-            if _is_text(signature_kinds(get_object(str(node._target_))).get(name)):
+            if _is_text(signature_kinds(resolve_name(str(node._target_))).get(name)):
                 return True
     return False
 

@@ -71,7 +71,10 @@ def test_a_name_without_a_yaml_is_refused_with_the_nearest(argument: str, words:
 @pytest.mark.parametrize(
     "flag", ["--config-dir={}", "--config-dir {}", "-cd {}", "hydra.searchpath=[file://{}]"]
 )
-def test_another_config_folder_may_hold_the_name(flag: str, tmp_path: Path) -> None:
+def test_another_config_folder_may_hold_the_name(
+    flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conf, "TYPED", [])
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "theirs.yaml").write_text("_target_: theirs.Model\n")
     lines.prepare([*flag.format(tmp_path).split(), "model=theirs"], root="evaluate")
