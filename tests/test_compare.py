@@ -275,7 +275,7 @@ def test_a_bench_with_columns_named_as_ours_and_captions_like_formulas(
     assert ours[none.columns].equals(none)
     assert list(ours["user_item"]) == ["7", "7", "7"]
     assert list(ours["user_H"]) == ["1", "1", "1"]
-    difference = paired.compare(*paths)["H"]
+    difference = paired.compare(paths[0], paths[0])["H"]
     assert (difference.value, difference.a_only, difference.b_only) == (0, 0, 0)
     cell = Cell.read(paths[0])
     assert ours["H"].mean() == pytest.approx(cell.scores["H"])

@@ -8,6 +8,7 @@ import pytest
 import released
 
 from clapbench import fetch
+from clapbench.sources.source import DownloadError
 
 
 def test_files_in_a_folder_are_told_with_hash_licence_and_citation(
@@ -34,7 +35,7 @@ def test_what_cannot_be_fetched_fails_the_command_and_not_the_rest(
     def refuse(source: str, *, who: str) -> Path:
         if "safetensors" in source:
             return Path(__file__)
-        raise fetch.downloads.DownloadError(f"{who}: no network")
+        raise DownloadError(f"{who}: no network")
 
     monkeypatch.setattr(fetch.downloads, "fetch", refuse)
     monkeypatch.setattr(fetch.tokenizers, "fetch_tokenizer", refuse)

@@ -196,9 +196,10 @@ def takes_text(key: str, typed: Sequence[str], *, root: str) -> bool:
     nodes = [OmegaConf.select(node, rest.rpartition(".")[0]) or node for node in nodes_of(first, typed)]
     name = rest.rpartition(".")[2]
     for node in nodes:
-        if isinstance(node, DictConfig) and "_target_" in node:
-            if _is_text(signature_kinds(resolve_name(str(node._target_))).get(name)):
-                return True
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            continue
+        if _is_text(signature_kinds(resolve_name(str(node._target_))).get(name)):
+            return True
     return False
 
 

@@ -357,7 +357,7 @@ def test_the_fingerprint_follows_code_version_and_interpreter_but_no_place(
     (tmp_path / "moved" / "mine.py").write_bytes((entries / "mine.py").read_bytes())
     assert first == of(path=str(tmp_path / "moved"))
     (tmp_path / "python").symlink_to(sys.executable)
-    others = [of(version=2), of(entry="mine:single"), of(python=str(tmp_path / "python"))]
+    others = [of(version="2"), of(entry="mine:single"), of(python=str(tmp_path / "python"))]
     assert first not in others
     (entries / "mine.py").write_text(ENTRY + "\n")
     os.utime(entries / "mine.py", ns=(1, 1))
@@ -369,7 +369,7 @@ def test_the_fingerprint_follows_code_version_and_interpreter_but_no_place(
     assert of(entry="json:dumps")["checkpoint"] == {"file": "json:dumps", "sha256": None}
     with caplog.at_level(logging.WARNING):
         build()
-        build("json:dumps", version=1)
+        build("json:dumps", version="1")
         assert not caplog.records
         build("json:dumps")
     assert "Raise model.version when it changes" in caplog.text
