@@ -10,6 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from clapbench.console import complain, tell
+
 PROGRAMS = {
     "evaluate": "score and probe a model on a benchmark, or with -m a sweep of them",
     "train": "train a model with regularisers, or with -m several",
@@ -67,12 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The console script. Returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
-        print(usage())
+        tell(usage())
         return 0 if given else 2
     if given[0] in ("--version", "-V"):
         from clapbench import __version__
 
-        print(f"clapbench {__version__}")
+        tell(f"clapbench {__version__}")
         return 0
     name, *rest = given
     if name not in PROGRAMS:
@@ -80,10 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         near = difflib.get_close_matches(name, PROGRAMS, n=1)
         suggestion = f" Did you mean {near[0]!r}?" if near else ""
-        print(
-            f"error: program {name!r} is not there.{suggestion} Choose from: {', '.join(PROGRAMS)}.",
-            file=sys.stderr,
-        )
+        complain(f"error: program {name!r} is not there.{suggestion} Choose from: {', '.join(PROGRAMS)}.")
         return 2
     if name in HELP:
         return run(name, rest, program=f"clapbench {name}")
@@ -95,15 +94,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(root: str, arguments: Sequence[str], *, program: str) -> int:
     """``evaluate`` or ``train`` with Hydra's arguments; returns the exit code, where Hydra does not leave with it."""
     if any(flag in arguments for flag in ("-h", "--help")):
-        print(help_of(root, program=program))
+        tell(help_of(root, program=program))
         return 0
     from clapbench.config import CONF, lines  # and Hydra
-    from clapbench.console import complain
 
     # Hydra raises in place of printing, so that its words can be put into ours.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # modules of the user's own, which a yaml of theirs names
+    try:
+        sys.path.append(os.getcwd())  # for modules of the user's own, which a yaml of theirs names
+    except FileNotFoundError:
+        complain("error: the working folder is gone. Change to one that exists.")
+        return 1
     try:
         ready = lines.prepare(arguments, root=root)
     except ValueError as mistake:
@@ -123,10 +124,11 @@ def run(root: str, arguments: Sequence[str], *, program: str) -> int:
 
 def help_of(root: str, *, program: str) -> str:
     """What a Hydra program takes, with the names that conf/ holds."""
-    from clapbench.config import conf
+    from clapbench.config import conf, lines
 
     groups = ("model", "bench", "experiment", "logger", "trainer", "regularizer")
     names = {group: ", ".join(conf.choices(group)) for group in groups}
+    names["experiment"] = ", ".join(lines.experiments_of(root))
     return HELP[root].format(program=program, **names)
 
 

@@ -203,6 +203,12 @@ console = Terminal()
 errors = Stream("stderr")
 
 
+def tell(text: str) -> None:
+    """Lines on stdout, as they are: a command's help."""
+    console.file.write(f"{text}\n")
+    console.file.flush()
+
+
 def complain(message: object) -> None:
     """One line on stderr."""
     errors.write(f"{plain(message)}\n")

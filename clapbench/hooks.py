@@ -26,6 +26,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
+from yaml import YAMLError
 
 from clapbench import config, files
 from clapbench.config import sweep_folder
@@ -34,7 +35,7 @@ from clapbench.config.mistakes import in_our_words
 from clapbench.console import complain, console, shown
 
 # What is wrong with a user's input arrives as one of these; anything else is our own fault and shows its traceback.
-MISTAKES = (OSError, ValueError, HydraException, OmegaConfBaseException)
+MISTAKES = (OSError, ValueError, HydraException, OmegaConfBaseException, YAMLError, RecursionError)
 
 OmegaConf.register_new_resolver("clapbench.trained_name", name_of_training, replace=True)
 
@@ -44,6 +45,8 @@ def one_clear_error(*, debug: bool = False) -> Iterator[None]:
     """What goes wrong inside ends the command with exit code 1: a mistake in a line, a fault with its traceback."""
     try:
         yield
+    except BrokenPipeError:  # whoever read the output has left
+        raise SystemExit(0) from None
     except Exception as error:
         if debug or not isinstance(error, MISTAKES):
             traceback.print_exc()
@@ -148,7 +151,12 @@ def compose(cfg: DictConfig) -> list[DictConfig]:
     grid = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
     loader = GlobalHydra.instance().config_loader()
     parser = OverridesParser.create(config_loader=loader)
-    (lines,) = BasicSweeper.split_arguments(parser.parse_overrides([*grid, *_typed(cfg)]), None)
+    overrides = parser.parse_overrides([*grid, *_typed(cfg)])
+    batches = BasicSweeper.split_arguments(overrides, None)
+    lines = batches[0] if batches else []
+    if not lines:
+        swept = ", ".join(str(one.input_line) for one in overrides if one.is_sweep_override())
+        raise config.ConfigError(f"the sweep has no job: {swept} stands for nothing. Correct it.")
     jobs = {tuple(job): loader.load_sweep_config(cfg, list(job)) for job in lines}
     if cfg.hydra.launcher._target_.endswith("BasicLauncher"):
         remember(loader, jobs)
@@ -168,9 +176,11 @@ def remember(loader: ConfigLoader, jobs: Mapping[tuple[str, ...], DictConfig]) -
 
 def start(jobs: Sequence[DictConfig]) -> None:
     """Refuses before the first cell runs all that can be refused; under ``plan=true`` says the plan and ends."""
-    from clapbench.running import plan
-
+    for job in jobs:
+        config.check(job, root="evaluate")
     check_folders_of_hydra(jobs[0])
+    from clapbench.running import plan  # and torch
+
     for job in jobs:
         plan.check(job)
         first, own = sweep_folder(jobs[0]), config.sweep_folder(job)
@@ -180,22 +190,25 @@ def start(jobs: Sequence[DictConfig]) -> None:
             )
     refuse_shared_folders([plan.cell_folder(job) for job in jobs], names="model.name and bench.name")
     if jobs[0].plan:
+        fails = 0
         for job in jobs:
             try:
                 words = plan.describe(job)
             except MISTAKES as error:
-                words = f"[red]would fail[/]: {shown(error)}"
+                words, fails = f"[red]would fail[/]: {shown(error)}", fails + 1
             console.say(f"[bold]{shown(job.model.name)} × {shown(job.bench.name)}[/]  {words}")
-        raise SystemExit(0)
+        raise SystemExit(1 if fails else 0)
     for job in jobs:
         plan.check_writable(job)
 
 
 def start_training(jobs: Sequence[DictConfig]) -> None:
     """`start` for train.py."""
-    from clapbench.training import fit
-
+    for job in jobs:
+        config.check(job, root="train")
     check_folders_of_hydra(jobs[0])
+    from clapbench.training import fit  # and Lightning
+
     for job in jobs:
         fit.check(job)
     refuse_shared_folders([fit.folder_of(job) for job in jobs], names="the key name")

@@ -52,10 +52,24 @@ class Number:
         return core_schema.float_schema(strict=True, allow_inf_nan=False)
 
 
+RESERVED = ("cache", "csv", "report", "train", "wandb")  # folders beside those that are named
+
+
 def is_segment(text: str) -> bool:
-    """Whether ``text`` can be one folder of a path: not empty, not hidden, not over 200 bytes, no slash, no control."""
+    """Whether ``text`` can name a folder of results: one segment of a path, not hidden, not over 200 bytes."""
     plain = text.isprintable() and not any(character in text for character in "/\\")
-    return bool(text.strip()) and plain and not text.startswith(".") and len(text.encode()) <= 200
+    free = not text.startswith(".") and text not in RESERVED
+    return bool(text.strip()) and plain and free and len(text.encode()) <= 200
+
+
+def is_checkpoint(path: str) -> bool:
+    """Whether a file begins as safetensors or as what ``torch.save`` writes."""
+    file = Path(path).expanduser()
+    head = b""
+    if file.is_file():
+        with file.open("rb") as opened:
+            head = opened.read(9)
+    return head.startswith((b"PK", b"\x80")) or head[8:9] == b"{"
 
 
 def is_file(path: str) -> bool:
@@ -98,11 +112,17 @@ UpTo10s = Annotated[float | int, Number(), Gt(0), Le(10), Unit("seconds")]
 
 # Text. A name is a folder's; a path may be relative, and "~" is the home folder.
 Text = Annotated[str, Rule("a text", lambda text: bool(text.strip()), "TEXT")]
-Name = Annotated[str, Rule("a name that can be a folder (no slash, no leading dot)", is_segment, "NAME")]
+NAME = f"a name that can be a folder (no slash, no leading dot, none of {', '.join(RESERVED)})"
+Name = Annotated[str, Rule(NAME, is_segment, "NAME")]
 Output = Annotated[str | Path, Rule("a folder to write to", may_be_folder, "DIR")]
-File = Annotated[str | Path, Rule("a file that is there", is_file, "FILE")]
-Folder = Annotated[str | Path, Rule("a folder that is there", is_folder, "DIR")]
-Place = Annotated[str | Path, Rule("a file or folder that is there", is_there, "PATH")]
+File = Annotated[str | Path, Rule("an existing file", is_file, "FILE")]
+Checkpoint = Annotated[
+    str | Path,
+    Rule("an existing file", is_file, "FILE"),
+    Rule("a checkpoint, as safetensors or torch.save write it", is_checkpoint, "FILE"),
+]
+Folder = Annotated[str | Path, Rule("an existing folder", is_folder, "DIR")]
+Place = Annotated[str | Path, Rule("an existing file or folder", is_there, "PATH")]
 Sha256 = Annotated[str, Rule("a SHA-256, 64 hexadecimal digits", is_sha256, "HEX")]
 Names = Annotated[
     list[str] | str, Rule("a list of names, one or more", lambda text: text not in ("", "[]"), "[NAME]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ def build(node: DictConfig, **arguments: Any) -> Any:
         return instantiate(node, _recursive_=False, **arguments)
     except InstantiationException as error:
         raise error.__cause__ or error from None
+
+
+def check_place(folder: Path, *, key: str) -> None:
+    """Refuses a folder that cannot be made where it is to lie, without making it."""
+    above = next((one for one in (folder, *folder.absolute().parents) if one.exists()), Path("/"))
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(
+            f"{key}: needed a folder that can be written, got {folder}: {above} is none. Set {key}=DIR."
+        )
 
 
 def check_writable(folder: Path, *, key: str) -> None:

@@ -33,7 +33,9 @@ def check(cfg: DictConfig, *, root: str) -> None:
     kinds = fields_of(ROOTS[root])
     for key, kind in kinds.items():
         if key not in given:
-            raise ConfigError(f"key {key} is lacking. Compose conf/{root}.yaml as it is shipped.")
+            raise ConfigError(
+                f"key {key} is missing, and {root}.py needs it. Leave it as conf/{root}.yaml has it."
+            )
         for place, value in _fitted(kind, given[key], key=key):
             _put(cfg, place, value)
 
@@ -119,13 +121,11 @@ def fitted_node(part: Part, node: Any, *, key: str) -> Iterator[tuple[str, Any]]
         if name == "_target_":
             continue
         if str(name) not in parameters:
-            hidden = str(name).startswith("_")
-            reason = f"key {key}.{name} is Hydra's own and not for a configuration" if hidden else ""
-            raise (
-                ConfigError(f"{reason}. Take it out.")
-                if hidden
-                else unknown(f"key {key}.{name}: argument", name, parameters)
-            )
+            if str(name).startswith("_"):
+                raise ConfigError(
+                    f"key {key}.{name} is Hydra's own and not for a configuration. Take it out."
+                )
+            raise unknown(f"key {key}.{name}: argument", name, parameters)
     for name, kind in parameters.items():
         if name in node:
             yield f"{key}.{name}", _leaf(kind, node[name], key=f"{key}.{name}")
@@ -143,7 +143,14 @@ def arguments_of(part: Part, node: Mapping[str, Any], *, key: str) -> dict[str, 
     if bases and not (inspect.isclass(target) and issubclass(target, bases)):
         needed = " or ".join(base.rpartition(".")[2] for base in part.bases)
         raise ConfigError(f"{key}._target_: needed a subclass of {needed}, got {name}. Type {key}=NAME.")
+    if not callable(target):
+        raise ConfigError(f"{key}._target_: needed a class or a function, got {name}. Type {key}=NAME.")
     known = signature_kinds(target)
+    if missing := [argument for argument in part.takes if argument not in known]:
+        raise ConfigError(
+            f"{key}._target_: needed what takes {', '.join(part.takes)}; {name} does not take {', '.join(missing)}. "
+            f"Type {key}=NAME."
+        )
     return {**known, **fields_of(part.keys)} if part.keys is not None else known
 
 

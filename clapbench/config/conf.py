@@ -15,6 +15,8 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 PACKAGE = Path(__file__).parents[1]
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
@@ -74,7 +76,11 @@ def shipped(path: Path) -> DictConfig | ListConfig:
 
 @cache
 def _loaded(path: Path, changed_ns: int) -> DictConfig | ListConfig:
-    node = OmegaConf.load(path)
+    try:
+        node = OmegaConf.load(path)
+    except (YAMLError, UnicodeDecodeError, OSError, OmegaConfBaseException, RecursionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{path} cannot be read as YAML: {reason}. Correct it.") from error
     OmegaConf.set_readonly(node, True)
     return node
 
@@ -82,12 +88,30 @@ def _loaded(path: Path, changed_ns: int) -> DictConfig | ListConfig:
 def sets(path: Path) -> set[str]:
     """The top-level keys and groups that an experiment sets."""
     node = shipped(path)
-    assert isinstance(node, DictConfig)
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"{path}: needed a mapping of keys, got a list.")
     entries = [
         str(key) for entry in node.get("defaults", []) if isinstance(entry, DictConfig) for key in entry
     ]
     groups = {entry.removeprefix("override ").strip("/ ").partition("@")[0] for entry in entries}
     return ({str(key) for key in node} | groups) - {"defaults", "hydra"}
+
+
+def check_own(folder: Path) -> None:
+    """Refuses yaml files of a user's folder that cannot be read, or that lack what every file of their group has."""
+    for path in sorted(folder.rglob("*.y*ml")):
+        group = path.parent.relative_to(folder).as_posix()
+        if path.suffix == ".yml":
+            raise ConfigError(f"{path}: Hydra reads files that end in .yaml. Rename it.")
+        node = shipped(path)
+        needed = {"model": ("_target_", "name"), "bench": ("_target_", "name")}.get(group, ())
+        plain = OmegaConf.to_container(node)
+        missing = [key for key in needed if not isinstance(plain, dict) or key not in plain]
+        inherits = isinstance(node, DictConfig) and "defaults" in node
+        if missing and not inherits:
+            raise ConfigError(
+                f"{path}: needed a mapping with {' and '.join(needed)}, it has no {', '.join(missing)}."
+            )
 
 
 def default_choice(group: str) -> list[str]:
@@ -115,7 +139,7 @@ def dotted_keys() -> set[str]:
     return found
 
 
-def nearest(name: object, known: Iterable[str], *, cutoff: float = 0.4) -> str | None:
+def nearest(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The closest of ``known`` to a name that is not there."""
     found = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=cutoff)
     return found[0] if found else None
@@ -124,9 +148,11 @@ def nearest(name: object, known: Iterable[str], *, cutoff: float = 0.4) -> str |
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a ``kind`` (model, bench, probe, key ...) that is not there, with the nearest that is."""
     names = sorted(known)
-    near = nearest(name, names)
+    near = None if name is None else nearest(name, names)
     suggestion = f" Did you mean {near!r}?" if near else ""
-    return ConfigError(f"{kind} {str(name)!r} is not there.{suggestion} Choose from: {', '.join(names)}.")
+    choice = f" Choose from: {', '.join(names)}." if names else ""
+    shown = "null" if name is None else repr(str(name))
+    return ConfigError(f"{kind} {shown} is not there.{suggestion}{choice}")
 
 
 def groups() -> set[str]:

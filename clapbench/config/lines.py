@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from clapbench.config import conf
@@ -25,6 +25,15 @@ from clapbench.config.schema import ROOTS
 TRAINED_NAME = "${clapbench.trained_name:${model.name},${oc.dict.keys:regularizer},${seed},%s}"
 # A bare word of a value, where Hydra would see a number or a truth value; not inside quotes or ${...}.
 WORD = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\})|([^\s,\[\]{}:'"()]+)""")
+NUMBERS_INSIDE = re.compile(r"\b(range|interval|int|float|bool|str|json_str|glob)\(")
+FLAGS = {  # of Hydra's command line: whether a value follows
+    **dict.fromkeys(
+        ("-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help", "--version", "-sc"), False
+    ),
+    **dict.fromkeys(("--shell-completion", "-h", "--help", "--info", "-i"), False),
+    **dict.fromkeys(("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"), True),
+    **dict.fromkeys(("-cd", "--config-dir", "--experimental-rerun"), True),
+}
 NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d[\d_]*)?|[+-]?(inf|nan)", re.IGNORECASE)
 
 
@@ -32,11 +41,15 @@ def prepare(arguments: Sequence[str], *, root: str) -> list[str]:
     """The arguments of a command as Hydra is to read them. `ConfigError` for names and keys that are not there."""
     folders = search_path(arguments)
     conf.TYPED[:] = folders[:-1] if folders else []
-    typed = [line for line in arguments if is_override(line)]
-    check_choices(typed, within=folders)
-    check_keys(typed, root=root)
-    check_experiments(typed, root=root)
+    for folder in conf.TYPED:
+        conf.check_own(folder)
+    check_flags(arguments)
     flags = [line for line in arguments if not is_override(line)]  # first, as Hydra's parser needs them
+    typed = [line for line in arguments if is_override(line)]
+    typed = [legible(line, typed, root=root) for line in typed]
+    check_keys(typed, root=root)
+    check_choices(typed, within=folders)
+    check_experiments(typed, root=root)
     ready = [readable(line, typed, root=root) for line in typed]
     if root == "train" and (name := trained_name(typed)):
         ready.append(name)
@@ -45,7 +58,22 @@ def prepare(arguments: Sequence[str], *, root: str) -> list[str]:
 
 def is_override(line: str) -> bool:
     """Whether an argument is one of Hydra's overrides, and no flag of its command line."""
-    return "=" in line and not line.startswith("-")
+    return ("=" in line and not line.startswith("-")) or line.startswith("~")
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Refuses an argument that is neither KEY=VALUE nor one of Hydra's flags."""
+    value_follows = False
+    for line in arguments:
+        flag, equals, _ = line.partition("=")
+        if value_follows or is_override(line):
+            value_follows = False
+        elif flag in FLAGS:
+            value_follows = FLAGS[flag] and not equals
+        else:
+            near = line.lstrip("-").replace(":", "=")
+            hint = f" Did you mean {near}?" if "=" in near else ""
+            raise ConfigError(f"{line!r}: needed KEY=VALUE, or a flag ({', '.join(FLAGS)}).{hint}")
 
 
 def search_path(arguments: Sequence[str]) -> list[Path] | None:
@@ -75,18 +103,16 @@ def parsed(lines: Sequence[str]) -> list[Override]:
         try:
             found += OverridesParser.create().parse_overrides([line])
         except (HydraException, ValueError) as error:
-            raise ConfigError(unreadable(line, error)) from error
+            raise ConfigError(unreadable(line)) from error
     return found
 
 
-def unreadable(line: str, error: Exception) -> str:
+def unreadable(line: str) -> str:
     """What to do about an override that Hydra cannot read."""
-    key, _, value = line.partition("=")
+    key = line.partition("=")[0]
     return (
-        f"{line!r} cannot be read as KEY=VALUE ({str(error).splitlines()[0]}). Quote what is special, "
-        f"for Hydra and the shell: {key}=\"'{value}'\"."
-        if isinstance(error, OverrideParseException | HydraException)
-        else f"{line!r}: {error}"
+        f"{line!r} cannot be read as KEY=VALUE. Where the value is text with special signs, quote it, for Hydra and "
+        f"the shell: {key}=\"'TEXT'\"; lists are [a,b], sweeps a,b or choice(a,b), with -m."
     )
 
 
@@ -94,10 +120,14 @@ def check_choices(lines: Sequence[str], *, within: Sequence[Path] | None) -> Non
     """Refuses a choice of a group (``model=...``) without a yaml in the folders; None: another folder may hold it."""
     if within is None:
         return
-    for override in parsed([line for line in lines if is_override(line)]):
-        group = override.key_or_group.partition("@")[0]
+    for override in parsed(lines):
+        group, _, package = override.key_or_group.partition("@")
         if override.is_delete() or not any((folder / group).is_dir() for folder in within):
             continue
+        if isinstance(override.value(), list) and group not in ("regularizer", "hydra") and not package:
+            raise ConfigError(
+                f"{group}: needed one name, got a list. Type -m {group}=A,B to run a cell for each."
+            )
         for name in chosen(override):
             if name not in conf.choices(group, within=within) and not (
                 name is None and group == "experiment"
@@ -120,10 +150,12 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
     known = fields_of(ROOTS[root])
     for override in parsed(lines):
         key = override.key_or_group
-        first, _, rest = key.partition("@")[0].partition(".")
-        if first in ("hydra", "experiment") or "/" in first or override.is_delete():
+        first, _, rest = key.partition(".")
+        if not key:
+            raise ConfigError(f"{override.input_line!r}: needed KEY=VALUE, got no key.")
+        if first in ("hydra", "experiment") or "/" in first or "@" in key:
             continue
-        if first not in known and not (first in conf.groups() and not rest):
+        if first not in known:
             other = "train" if root == "evaluate" else "evaluate"
             if first in fields_of(ROOTS[other]):
                 raise ConfigError(
@@ -140,13 +172,33 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
                 raise unknown(f"key {key}: argument", rest, names)
 
 
+def experiments_of(root: str) -> list[str]:
+    """The experiments that set nothing which only the other program has."""
+    other = "train" if root == "evaluate" else "evaluate"
+    theirs = fields_of(ROOTS[other]).keys() - fields_of(ROOTS[root]).keys()
+    every = conf.choices("experiment")
+    if root == "train":  # a grid of cells sets what both have
+        theirs = {*theirs, "sweep"}
+    return [name for name in every if not conf.sets(conf.find("experiment", name)) & theirs]
+
+
+def legible(line: str, typed: Sequence[str], *, root: str) -> str:
+    """A line that Hydra can read: text with signs that mean something to it (äöü, #, :) is quoted as a whole."""
+    key, equals, value = line.partition("=")
+    try:
+        OverridesParser.create().parse_override(line)
+    except (HydraException, ValueError):
+        if equals and takes_text(key.lstrip("+"), typed, root=root):
+            return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return line
+
+
 def check_experiments(lines: Sequence[str], *, root: str) -> None:
     """Refuses an experiment that sets what only the other program has."""
     other = "train" if root == "evaluate" else "evaluate"
-    theirs = fields_of(ROOTS[other]).keys() - fields_of(ROOTS[root]).keys()
     for override in parsed([line for line in lines if line.lstrip("+").startswith("experiment=")]):
         for name in chosen(override):
-            if name in conf.choices("experiment") and conf.sets(conf.find("experiment", name)) & theirs:
+            if name in conf.choices("experiment") and name not in experiments_of(root):
                 raise ConfigError(
                     f"experiment {name!r} belongs to {other}.py, this is {root}.py. "
                     f"Type: python {other}.py experiment={name}"
@@ -159,7 +211,8 @@ def readable(line: str, typed: Sequence[str], *, root: str) -> str:
     bare = key.lstrip("+")
     if bare.startswith("probe.") and not key.startswith("+"):
         return f"++{line}"
-    if "(" in value or bare.startswith("hydra") or not any(_is_odd(word) for word in _words(value)):
+    computed = NUMBERS_INSIDE.search(value) is not None
+    if computed or bare.startswith("hydra") or not any(_is_odd(word) for word in _words(value)):
         return line
     return f"{key}={_quoted(value)}" if takes_text(bare, typed, root=root) else line
 
@@ -227,6 +280,12 @@ def _is_text(kind: Any) -> bool:
     if get_origin(kind) is Annotated:
         return _is_text(get_args(kind)[0])
     arguments = get_args(kind)
+    if (
+        get_origin(kind) is not None
+        and isinstance(get_origin(kind), type)
+        and issubclass(get_origin(kind), Sequence)
+    ):
+        return any(one in (str, Any) or str in get_args(one) or _is_text(one) for one in arguments)
     if arguments and get_origin(kind) is not None:
         return any(_is_text(one) for one in arguments) and not any(one in (int, float) for one in arguments)
     return kind in (str, Path)

@@ -7,6 +7,7 @@ A file of conf/probe holds the probes of one formula, by name; a file of conf/pr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -24,6 +25,7 @@ PROBE = Part("probe", ("clapbench.probes.base.Probe",))
 def shipped_probes() -> dict[str, DictConfig]:
     """Every probe of conf/probe by its name. `ConfigError` for a file that holds something else, or a name twice."""
     found: dict[str, DictConfig] = {}
+    origin: dict[str, Path] = {}
     for name in conf.choices("probe"):
         path = conf.find("probe", name)
         nodes = conf.shipped(path)
@@ -35,8 +37,8 @@ def shipped_probes() -> dict[str, DictConfig]:
             )
         for key in map(str, nodes):
             if key in found:
-                raise ConfigError(f"{path}: the probe {key!r} stands in another file as well. Rename one.")
-            found[key] = nodes[key]
+                raise ConfigError(f"{path}: the probe {key!r} stands in {origin[key]} as well. Rename one.")
+            found[key], origin[key] = nodes[key], path
     return found
 
 
@@ -57,6 +59,8 @@ def probe_configs(
             listed = conf.shipped(path)
             if not isinstance(listed, ListConfig):
                 raise ConfigError(f"{path}: needed a list of probe names.")
+            if name in map(str, listed):
+                raise ConfigError(f"{path}: the set names itself. Take {name!r} out of it.")
             chosen |= probe_configs(list(listed))
         elif name in known:
             chosen[name] = known[name]
@@ -95,6 +99,25 @@ def _with(node: DictConfig, changes: Any, *, name: str) -> DictConfig:
         place.rpartition(".")[2]: value for place, value in fitted_node(PROBE, merged, key=f"probe.{name}")
     }
     return OmegaConf.create({**merged, **fitted})
+
+
+def probe_changes(nodes: Mapping[str, DictConfig]) -> dict[str, Any]:
+    """The nodes that conf/ does not hold as they are: a cell keeps them, so that its probes can be measured again."""
+    ours = {
+        name: node
+        for path in sorted((conf.CONF / "probe").glob("*.yaml"))
+        for name, node in conf.shipped(path).items()
+    }
+    return {name: OmegaConf.to_container(node) for name, node in nodes.items() if ours.get(name) != node}
+
+
+def check_foreign(nodes: Mapping[str, DictConfig]) -> None:
+    """Refuses nodes of a user's own whose class or arguments are not there; ours are known to be."""
+    for name, node in nodes.items():
+        if not str(node._target_).startswith("clapbench."):
+            plain = OmegaConf.to_container(node)
+            for _ in fitted_node(PROBE, plain, key=f"probe.{name}"):
+                pass
 
 
 def probe_key(node: DictConfig) -> str:

@@ -35,13 +35,15 @@ class Part:
     """A node with a ``_target_``, chosen from a config group.
 
     ``bases`` are dotted names of the classes of which the target is one; none where any callable serves. ``many`` holds
-    nodes by name. ``keys`` is a dataclass of the kinds that stand in for a signature of somebody else's.
+    nodes by name. ``keys`` is a dataclass of the kinds that stand in for a signature of somebody else's. ``takes`` are
+    arguments that clapbench gives besides.
     """
 
     group: str
     bases: tuple[str, ...] = ()
     many: bool = False
     keys: type | None = None
+    takes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -91,7 +93,8 @@ BENCHMARK = ("clapbench.benchmarks.base.Benchmark",)
 ModelPart = Annotated[Mapping[str, Any], Part("model", MODELS)]
 BenchPart = Annotated[Mapping[str, Any], Part("bench", BENCHMARK)]
 TrainerPart = Annotated[Mapping[str, Any], Part("trainer", ("pytorch_lightning.Trainer",), keys=Trainer)]
-LoggerPart = Annotated[Mapping[str, Any], Part("logger")]
+LOGGER_TAKES = ("folder", "group", "run", "run_id", "content")
+LoggerPart = Annotated[Mapping[str, Any], Part("logger", takes=LOGGER_TAKES)]
 
 
 @dataclass
@@ -123,7 +126,7 @@ class Evaluate:
 class Train:
     """The keys of ``train.py``."""
 
-    model: ModelPart
+    model: Annotated[Mapping[str, Any], Part("model", MODELS[:1])]
     regularizer: Annotated[
         Mapping[str, Any],
         Part("regularizer", ("clapbench.training.regularizers.base.Regularizer",), many=True),

@@ -34,18 +34,23 @@ def fit(kind: Any, value: Any, *, key: str) -> Any:
         return value
     try:
         return adapter.validate_python(value)
-    except ValidationError:
-        got = (
-            "null"
-            if value is None
-            else "true"
-            if value is True
-            else "false"
-            if value is False
-            else repr(value)
-        )
-        needed = words(kind)
-        raise ConfigError(f"{key}: needed {needed}, got {got[:200]}. Set {key}={example(kind)}.") from None
+    except ValidationError as error:
+        raise ConfigError(
+            f"{key}: needed {_broken(kind, error)}, got {_shown(value)}. Set {key}={example(kind)}."
+        ) from None
+
+
+def _broken(kind: Any, error: ValidationError) -> str:
+    """The words of the rule that a value breaks, where it breaks one, else those of its kind."""
+    rules = [str(one["ctx"]["error"]) for one in error.errors() if one["type"] == "value_error"]
+    null = ", or null" if type(None) in get_args(kind) else ""
+    return f"{rules[0]}{null}" if rules else words(kind)
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)[:200]
 
 
 @cache
@@ -75,9 +80,9 @@ def words(kind: Any) -> str:
 
 def _constrained(base: Any, constraints: Sequence[Any]) -> str:
     """The words for a type under constraints: a rule's own, or noun, unit and range."""
+    if rules := [one.words for one in constraints if isinstance(one, Rule)]:
+        return rules[-1]  # the strictest
     for one in constraints:
-        if isinstance(one, Rule):
-            return one.words
         if isinstance(one, Len) and one.min_length == one.max_length:
             return f"a list of {one.min_length}, each {words(get_args(base)[0])}"
     unit = next((f" of {one.name}" for one in constraints if isinstance(one, Unit)), "")

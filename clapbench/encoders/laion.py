@@ -23,7 +23,7 @@ from transformers.initialization import no_init_weights
 
 from clapbench.encoders import htsat
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
-from clapbench.kinds import File, Name, Sha256, Text, UpTo10s
+from clapbench.kinds import Checkpoint, Name, Sha256, Text, UpTo10s
 from clapbench.sound.mel import MelPower
 from clapbench.sources import checkpoints
 
@@ -55,7 +55,7 @@ class LaionClap(TokenEncoder):
         *,
         name: Name,
         source: Text | None = None,
-        checkpoint: File | None = None,
+        checkpoint: Checkpoint | None = None,
         sha256: Sha256 | None = None,
         window: UpTo10s = LONGEST,
         tokenizer: Text = "roberta-base",

@@ -20,7 +20,7 @@ from transformers.initialization import no_init_weights
 
 from clapbench.encoders.base import Encoder, silence_after
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer
-from clapbench.kinds import File, Name, Place, Seconds, Sha256, Text
+from clapbench.kinds import Checkpoint, Name, Place, Seconds, Sha256, Text
 from clapbench.sound.mel import MelPower
 from clapbench.sources import checkpoints
 
@@ -88,7 +88,7 @@ class M2dStacked(M2dAudio):
         *,
         name: Name,
         source: Text | None = None,
-        checkpoint: File | None = None,
+        checkpoint: Checkpoint | None = None,
         sha256: Sha256 | None = None,
         window: Seconds | None = 10.0,
     ) -> None:
@@ -154,7 +154,7 @@ class M2dClap(M2dPair):
         name: Name,
         tokenizer: Text,
         source: Text | None = None,
-        checkpoint: File | None = None,
+        checkpoint: Checkpoint | None = None,
         sha256: Sha256 | None = None,
         window: Seconds | None = 10.0,
     ) -> None:
@@ -198,7 +198,7 @@ class M2dClap2024(M2dPair):
         name: Name,
         tokenizer: Text,
         source: Text | None = None,
-        checkpoint: File | None = None,
+        checkpoint: Checkpoint | None = None,
         sha256: Sha256 | None = None,
         text_source: Text | None = None,
         text_checkpoint: Place | None = None,

@@ -32,7 +32,7 @@ from transformers.models.clap.modeling_clap import ClapAudioEncoder
 from clapbench.encoders import htsat
 from clapbench.encoders.base import silence_after
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
-from clapbench.kinds import File, Name, Sha256, Text, UpTo10s
+from clapbench.kinds import Checkpoint, Name, Sha256, Text, UpTo10s
 from clapbench.sound.mel import MelPower
 from clapbench.sources import checkpoints
 
@@ -66,7 +66,7 @@ class MgaClap(TokenEncoder):
         *,
         name: Name,
         source: Text | None = None,
-        checkpoint: File | None = None,
+        checkpoint: Checkpoint | None = None,
         sha256: Sha256 | None = None,
         window: UpTo10s = LONGEST,
         tokenizer: Text = "google-bert/bert-base-uncased",

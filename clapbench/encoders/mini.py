@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from clapbench.encoders.base import Encoder, silence_after
-from clapbench.kinds import File, Name, Seconds, Sha256, Text
+from clapbench.kinds import Checkpoint, Name, Seconds, Sha256, Text
 from clapbench.sound.mel import MelPower
 from clapbench.sound.synth.captions import vocabulary, words
 from clapbench.sources import checkpoints
@@ -45,7 +45,7 @@ class MiniClap(Encoder):
         *,
         name: Name,
         source: Text | None = None,
-        checkpoint: File | None = None,
+        checkpoint: Checkpoint | None = None,
         sha256: Sha256 | None = None,
         window: Seconds | None = 6.0,
         text: Literal["sequence", "bag"] = "sequence",

@@ -91,7 +91,7 @@ def legend(cells: Sequence[Cell]) -> list[str]:
             "(docs/scores.md)."
         )
     if any(cell.dropped_items for cell in cells):
-        lines.append("n (-k): k items were left out, their clips are missing.")
+        lines.append("n (-k): k items were left out, their clips are missing or broken.")
     return lines
 
 

@@ -184,9 +184,10 @@ def make_extra(
     from clapbench.running.probing import repeated
 
     before = earlier.extra if earlier else {}
-    certificate = rows.certificate or before.get(
-        "certify"
-    )  # it belongs to the embeddings, which are the same
+    # A certificate belongs to the embeddings, which are the same; a probe's node to its value.
+    certificate = rows.certificate or before.get("certify")
+    kept = {name: node for name, node in before.get("probe_nodes", {}).items() if name not in plan.probes}
+    nodes = {**kept, **config.probe_changes(plan.probes)}
     undefined = {
         name: reason for name, reason in before.get("undefined", {}).items() if name not in probed.values
     } | probed.undefined
@@ -199,6 +200,7 @@ def make_extra(
         **({"undefined": undefined} if undefined else {}),
         **({"certify": certificate} if certificate else {}),
         "probe_keys": {**before.get("probe_keys", {}), **plan.probe_keys},
+        **({"probe_nodes": nodes} if nodes else {}),
     }
 
 

@@ -34,9 +34,21 @@ def check(cfg: DictConfig) -> None:
     Keys, types and ranges, files that must be there, probes, the device, and what the benchmark's constructor says.
     """
     config.check(cfg, root="evaluate")
-    config.probe_configs(cfg.probes, cfg.probe)
-    check_devices(cfg)
+    check_parts(cfg)
+    config.check_place(cell_folder(cfg), key="outputs")
+    for key in ("source", "text_source"):
+        for node in (cfg.model, cfg.bench):
+            if node.get(key) is not None:
+                source.Source.parse(str(node[key]))
     config.build(cfg.bench)
+
+
+def check_parts(cfg: DictConfig) -> None:
+    """What evaluating and training check alike: probes, the device, places that are written to."""
+    config.check_foreign(config.probe_configs(cfg.probes, cfg.probe))
+    check_devices(cfg)
+    config.check_place(Path(cfg.outputs), key="outputs")
+    config.check_place(Path(cfg.cache_dir), key="cache_dir")
 
 
 def check_writable(cfg: DictConfig) -> None:

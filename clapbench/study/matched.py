@@ -191,13 +191,16 @@ def _drawn(sweep: Sweep, wanted: Sequence[Request]) -> list[Measured]:
 
 def _config_of(one: Request) -> Any:
     """The configuration of a cell's probe. ValueError when it is no longer the one that the cell was probed with."""
+    from omegaconf import OmegaConf
+
     from clapbench import config
 
-    node = config.probe_configs(one.probe)[one.probe]
+    known = one.cell.extra.get("probe_nodes", {}).get(one.probe)
+    node = OmegaConf.create(known) if known else config.probe_configs(one.probe)[one.probe]
     if config.probe_key(node) != one.cell.extra.get("probe_keys", {}).get(one.probe):
         raise ValueError(
-            f"cell {one.cell.model} × {one.cell.bench}: {one.probe} was computed by a conf/probe/{one.probe}.yaml that "
-            f"is not the one here. Run the cell again."
+            f"cell {one.cell.model} × {one.cell.bench}: {one.probe} was computed by a configuration of that probe "
+            f"which is not the one in conf/probe. Run the cell again."
         )
     return node
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from clapbench.files import sha256_of
 from clapbench.results.provenance import provenance
 from clapbench.running import loggers
 from clapbench.running.batches import EncodingPlan
-from clapbench.running.devices import check_accelerator
+from clapbench.running.plan import check_parts
 from clapbench.running.probing import build_probes
 from clapbench.running.progress import TrainingProgress
 from clapbench.running.stopping import finishing_batches, stoppable
@@ -30,8 +31,7 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 def check(cfg: DictConfig) -> None:
     """Refuses what cannot work, before anything is made, and puts values in as their kinds have them."""
     config.check(cfg, root="train")
-    config.probe_configs(cfg.probes, cfg.probe)
-    check_accelerator(cfg.trainer.accelerator)
+    check_parts(cfg)
     if not cfg.validation:
         raise config.ConfigError(
             "validation: needed a benchmark or more under it, got none. Leave it as it is."
@@ -138,10 +138,12 @@ def path_of(cfg: DictConfig) -> Path:
 def evaluation_of(cfg: DictConfig, *, path: Path) -> str:
     """The command that evaluates a trained model, with every model key that is not the yaml's."""
     choice = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else "mini"
-    shipped = config.shipped(config.CONF / "model" / f"{choice}.yaml")
+    shipped = config.shipped(config.find("model", choice))
     places = ("source", "checkpoint", "sha256", "pretrained")
     changed = {
         key: value for key, value in cfg.model.items() if key not in places and shipped.get(key) != value
     }
     typed = " ".join(f"model.{key}={value}" for key, value in {**changed, "name": cfg.name}.items())
-    return f"python evaluate.py model={choice} {typed} model.checkpoint={path}"
+    program = "clapbench evaluate" if Path(sys.argv[0]).name == "clapbench" else "python evaluate.py"
+    folders = "".join(f" --config-dir={folder}" for folder in config.TYPED)
+    return f"{program}{folders} model={choice} {typed} model.checkpoint={path}"

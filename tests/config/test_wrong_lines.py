@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from hydra.core.global_hydra import GlobalHydra
 
 from clapbench import cli
 
-# A line, and words of its error. {here} is an empty folder.
+# A line, and words of its error. {here} is an empty folder, {root} the repository.
 EVALUATE = {
     # keys
     "modle=mini": "key 'modle' is not there. Did you mean 'model'?",
@@ -28,8 +29,8 @@ EVALUATE = {
     "logger.project=a/b": "logger.project: needed a project's name",
     "trainer.devices=2": "needed one device",
     "logger.projekt=x": "Did you mean logger.project?",
-    "bench.items=10": "that key is one of bench=attribute,order",
-    "-m bench=synth_order,order bench.items=10": "not there of bench=synth_order; that key is",
+    "bench.items=10": "bench=attribute,order have it",
+    "-m bench=synth_order,order bench.items=10": "bench=synth_order has no key 'items'",
     "optimizer.learning_rate=1": "belongs to train.py",
     "experiment=mini_vicreg": "experiment 'mini_vicreg' belongs to train.py",
     "experiment=dmeo": "Did you mean 'demo'?",
@@ -40,7 +41,27 @@ EVALUATE = {
     "probe.rankme_text.sides=audio": "argument 'sides' is not there",
     "probe.cka.side=audio": "'cka' is not among the probes",
     "model=mini,mini_bag": "Add -m",
-    "~model": "model",
+    "~model": "key model is missing, and evaluate.py needs it",
+    "foo": "needed KEY=VALUE",
+    "model:mini": "Did you mean model=mini?",
+    "-model=mini": "Did you mean model=mini?",
+    "=3": "got no key",
+    "model=[mini,mini_bag]": "needed one name, got a list",
+    "+model=mini_bag": "a choice is there already",
+    "model=null": "model null is not there",
+    "regularizer=[variance]": "belongs to train.py",
+    "sweep=${nope}": "sweep: Interpolation key 'nope' not found",
+    "-m seed=range(0,0)": "the sweep has no job",
+    "-m model=glob(zzz*)": "the sweep has no job",
+    "hydra.mode=foo": "foo",
+    "sweep=cache": "none of cache",
+    "model.name=report": "none of cache",
+    "model.source=/nope": "needed package://FILE",
+    "model.checkpoint={root}/README.md": "needed a checkpoint",
+    "outputs=/dev/null/x": "outputs: needed a folder that can be written",
+    "cache_dir=/dev/null": "cache_dir: needed a folder that can be written",
+    "logger=csv logger._target_=json.dumps": "needed what takes folder, group",
+    "logger._target_=os.sep": "needed a class or a function",
     # numbers
     "loader.batch_size=0": "loader.batch_size: needed a whole number, 1 or more, got 0",
     "loader.batch_size=-1": "got -1",
@@ -106,13 +127,13 @@ EVALUATE = {
     "outputs=": "outputs: needed a folder to write to",
     "cache_dir=null": "cache_dir: needed a folder to write to",
     "hydra.run.dir=": "hydra.run.dir: needed a folder",
-    "checkpoint_dir=/nowhere": "checkpoint_dir: needed a folder that is there",
-    "model=laion model.checkpoint=/no/file.pt": "model.checkpoint: needed a file that is there",
+    "checkpoint_dir=/nowhere": "checkpoint_dir: needed an existing folder",
+    "model=laion model.checkpoint=/no/file.pt": "model.checkpoint: needed an existing file",
     "model.sha256=12e4567": "model.sha256: needed a SHA-256",
-    "bench=order bench.root=/nowhere": "bench.root: needed a file or folder that is there",
-    "bench=pairs bench.csv=/no.csv bench.root=/": "bench.csv: needed a file that is there",
+    "bench=order bench.root=/nowhere": "bench.root: needed an existing file or folder",
+    "bench=pairs bench.csv=/no.csv bench.root=/": "bench.csv: needed an existing file",
     "bench=pairs": "bench.csv: needed a value",
-    "model=precomputed model.file=/no.npz": "model.file: needed a file that is there",
+    "model=precomputed model.file=/no.npz": "model.file: needed an existing file",
     # what would run code
     "++bench.root={_target_:pathlib.Path.touch,self:{here}/made}": "would run code",
     "+model.name={_target_:os.getcwd}": "would run code",
@@ -148,6 +169,9 @@ TRAIN = {
     "matched.n=4": "belongs to evaluate.py",
     "-m optimizer.weight_decay=0,1": "two jobs would write",
     "name=a/b": "name: needed a name",
+    "name= seed=1": "name: needed a name",
+    "trainer.devices=2": "needed one device",
+    "model=precomputed model.file={here}": "needed a subclass of Encoder",
 }
 
 
@@ -170,7 +194,7 @@ def typed(root: str, line: str) -> int:
 
 
 def refused(root: str, line: str, words: str, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    line = line.replace("{here}", str(here))
+    line = line.replace("{here}", str(here)).replace("{root}", str(ROOT))
     assert typed(root, line) != 0, line
     error = capfd.readouterr().err
     assert words in error
@@ -208,6 +232,8 @@ def test_a_wrong_line_leaves_an_existing_cell_alone(here: Path, capfd: pytest.Ca
         ("sweep=12e4567", "mini × synth_order"),
         ("model.name=1_0", "1_0 × synth_order"),
         ("model.name=007 bench.name=true", "007 × true"),
+        ("-m model.name=choice(1_0,2_0)", "2_0 × synth_order"),
+        ("model.name=größe#1 bench.name=it's", "größe#1 × it's"),
         ("-m model.name=1_0,2e3", "2e3 × synth_order"),
         ("outputs=2024_10", "mini × synth_order"),
         ("bench.allow_missing=no force=yes", "mini × synth_order"),
