@@ -214,7 +214,11 @@ def readable(line: str, typed: Sequence[str], *, root: str) -> str:
     computed = NUMBERS_INSIDE.search(value) is not None
     if computed or bare.startswith("hydra") or not any(_is_odd(word) for word in _words(value)):
         return line
-    return f"{key}={_quoted(value)}" if takes_text(bare, typed, root=root) else line
+    if not takes_text(bare, typed, root=root):
+        return line
+    if value.startswith("choice(") and value.endswith(")"):  # in which Hydra forgets the quotes
+        value = value.removeprefix("choice(").removesuffix(")")
+    return f"{key}={_quoted(value)}"
 
 
 def _words(value: str) -> list[str]:
