@@ -215,14 +215,14 @@ def test_what_is_typed_replaces_that_axis_of_an_experiment(command: Command) -> 
 
 
 def test_joblib_gives_the_same_results(command: Command, tmp_path: Path) -> None:
-    demo = ("experiment=demo", "bench.n=10", *TINY)
+    demo = ("experiment=demo", "model=mini,mini_bag", "bench.n=10", *TINY)
     one = command("evaluate.py", *demo, "sweep=one")
     many = command(
         "evaluate.py", *demo, "sweep=many", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "force=true"
     )
     assert one.returncode == many.returncode == 0, one.stderr + many.stderr
     first, second = cells(tmp_path / "outputs/one"), cells(tmp_path / "outputs/many")
-    assert len(first) >= 8
+    assert len(first) == 4
     assert first.keys() == second.keys()
     for name, record in first.items():
         for field in ("scores", "ties", "config_key"):
