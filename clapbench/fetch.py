@@ -16,12 +16,12 @@ from omegaconf import DictConfig
 from rich.markup import escape
 
 from clapbench import config
-from clapbench.console import console
+from clapbench.console import complain, console, tell
 from clapbench.files import sha256_of
 from clapbench.sources import downloads, hosts, source, tokenizers
 from clapbench.sources.licences import CARDS, Card
 
-USAGE = """usage: python -m clapbench.fetch model=NAME[,NAME...] bench=NAME[,NAME...] [checkpoint_dir=DIR]
+USAGE = """usage: clapbench fetch model=NAME[,NAME...] bench=NAME[,NAME...] [checkpoint_dir=DIR]
 
 Downloads what these models and benchmarks need and is not on this machine yet: weights, tokenizers, archives of clips.
 Prints each file's size, SHA-256, licence and citation. Files of the Hugging Face hub go to its own cache (HF_HOME),
@@ -126,13 +126,13 @@ def fetch(nodes: dict[tuple[str, str], DictConfig]) -> list[str]:
             size, sha256 = facts(path)
             say(f"  {escape(item.name)}  {size}  {escape(str(path))}\n  [dim]SHA-256 {sha256}[/]")
             if card := CARDS.get(item.repository):  # a text encoder or tokenizer of somebody else
-                tell(card)
+                say_card(card)
         if listed and (card := CARDS.get(yaml)):
-            tell(card)
+            say_card(card)
     return errors
 
 
-def tell(card: Card) -> None:
+def say_card(card: Card) -> None:
     """Prints a model's licence, citation and page."""
     say(f"  licence: {card.licence}\n  cite: {card.cite}\n  {card.url}")
 
@@ -157,8 +157,8 @@ def megabytes(count: int | None) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The command: ``model=a,b`` and options in, files in the cache out; the exit code."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
+    if not arguments or {"-h", "--help"} & set(arguments):
+        tell(USAGE)
         return 0 if arguments else 2
     try:
         nodes, folder = wanted(arguments)
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as mistake:
         errors = [str(mistake)]
     for line in errors:
-        print(f"error: {line}", file=sys.stderr)
+        complain(f"error: {line}")
     return 1 if errors else 0
 
 

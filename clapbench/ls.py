@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
             )
         _show(_sweeps(found), where=folder)
     except OSError as error:
-        complain(error)
+        complain(f"error: {error}")
         return 1
     return 0
 

@@ -51,15 +51,14 @@ def main(arguments: Sequence[str]) -> int:
         show(summary)
     except OSError as error:
         refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-        complain(
+        told = (
             f"report {folder}: needed a folder that can be read and written, got: {error.strerror} "
             f"({error.filename}). Copy it, or change its rights."
-            if refused
-            else error
         )
+        complain(f"error: {told if refused else error}")
         return 1
     except ValueError as error:
-        complain(error)
+        complain(f"error: {error}")
         return 1
     return 0 if summary.sweep.complete else 1
 

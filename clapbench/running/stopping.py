@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+from clapbench.console import complain
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
@@ -64,7 +65,7 @@ def stoppable(advice: str) -> Iterator[None]:
         raise_if_stopped()
     except Stopped as stopped:
         if not stopped.said:
-            print(f"stopped by {NAMES[signal.Signals(stopped.number)]}. {advice}", file=sys.stderr)
+            complain(f"stopped by {NAMES[signal.Signals(stopped.number)]}. {advice}")
             stopped.said = True
         raise
     finally:
