@@ -10,7 +10,7 @@ import pytest
 import sweep_folders
 from sweep_folders import PROBES
 
-from clapbench import files, report
+from clapbench import config, files, report
 from clapbench.results import sweep
 from clapbench.schema import Size
 from clapbench.study import draws, matched, summary
@@ -68,6 +68,20 @@ def test_the_curve_climbs_to_all_rows(folder: Path) -> None:
     at = next(row for row in rows(found, bench="large", probe="rankme_text") if row.model == "m0")
     assert own[2].mean == at.mean
     assert {row.probe for row in found.curve} == {"rankme_audio", "rankme_text", "gap_angle_deg"}
+
+
+def test_a_probe_with_another_argument_is_drawn_with_it(folder: Path) -> None:
+    """The cell keeps the node of a probe that conf/ does not hold as it is."""
+    plain = {row.model: row.mean for row in rows(summarized(folder), bench="large", probe="rankme_text")}
+    for path in folder.glob("*/*/cell.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        nodes = config.probe_configs(["rankme_text"], {"rankme_text": {"center": True}})
+        record["extra"]["probe_nodes"] = config.probe_changes(nodes)
+        record["extra"]["probe_keys"]["rankme_text"] = config.probe_key(nodes["rankme_text"])
+        path.write_text(json.dumps(record), encoding="utf-8")
+    found = rows(summarized(folder), bench="large", probe="rankme_text")
+    assert {row.note for row in found} == {None}
+    assert all(row.mean is not None and row.mean != plain[row.model] for row in found)
 
 
 def test_what_was_drawn_once_is_not_drawn_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
