@@ -50,6 +50,9 @@ def lacking(key: str, arguments: Sequence[str]) -> str:
     if not name:
         return f"key {key!r} is not there."
     nodes = {choice: conf.shipped(conf.find(group, choice)) for choice in conf.choices(group)}
+    if not nodes:  # a section
+        near = nearest(key, conf.dotted_keys())
+        return f"key {key!r} is not there." + (f" Did you mean {near!r}?" if near else "")
     having = [choice for choice, node in nodes.items() if name in _keys(node)]
     mine = [choice for choice in _chosen_of(group, arguments) if choice in nodes and choice not in having]
     where = f"{group}={','.join(mine)} has no key {name!r}" if mine else f"key {key!r} is not there"

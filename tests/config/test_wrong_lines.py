@@ -150,6 +150,7 @@ TRAIN = {
     "optimizer.warmup_steps=-1": "optimizer.warmup_steps: needed",
     "optimizer.weight_decay=-1": "optimizer.weight_decay: needed",
     "optimizer.momentum=1": "argument 'momentum' is not there",
+    "data.bach_size=4": "Did you mean 'data.batch_size'?",
     "data.batch_size=0": "data.batch_size: needed a whole number of pairs, 2 or more",
     "data.batch_size=1": "2 or more",
     "data.batch_size=-4": "2 or more",
