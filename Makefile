@@ -16,7 +16,7 @@ demo: install  ## the whole study on embedded models and benchmarks, into output
 	$(BIN)/python evaluate.py experiment=demo
 
 test: install  ## the test suite, in two processes of one thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: install  ## ruff and mypy
 	$(BIN)/ruff check .

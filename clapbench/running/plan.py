@@ -23,6 +23,10 @@ from clapbench.sources import source
 log = logging.getLogger(__name__)
 
 
+# Keys of Lightning's Trainer that leave out a part of the data.
+PARTIAL = ("limit_test_batches", "limit_predict_batches", "fast_dev_run", "overfit_batches")
+
+
 def cell_folder(cfg: DictConfig) -> Path:
     """Where the cell of this configuration lives."""
     return config.sweep_folder(cfg) / str(cfg.model.name) / str(cfg.bench.name)
@@ -35,6 +39,8 @@ def check(cfg: DictConfig) -> None:
     """
     config.check(cfg, root="evaluate")
     check_parts(cfg)
+    if cut := [key for key in PARTIAL if key in cfg.trainer]:
+        raise config.ConfigError(f"trainer.{cut[0]}: a cell covers every clip and caption. Take it out.")
     config.check_place(cell_folder(cfg), key="outputs")
     for key in ("source", "text_source"):
         for node in (cfg.model, cfg.bench):

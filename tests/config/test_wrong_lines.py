@@ -28,6 +28,7 @@ EVALUATE = {
     "logger.mode=onlne": "logger.mode: needed online, offline or disabled",
     "logger.project=a/b": "logger.project: needed a project's name",
     "trainer.devices=2": "needed one device",
+    "+trainer.limit_predict_batches=1": "a cell covers every clip",
     "logger.projekt=x": "Did you mean logger.project?",
     "bench.items=10": "bench=attribute,order have it",
     "-m bench=synth_order,order bench.items=10": "bench=synth_order has no key 'items'",

@@ -266,7 +266,7 @@ class TestRefusals:
     def damaged(self, tmp_path: Path) -> str:
         """The override that names a checkpoint which cannot be read."""
         path = tmp_path / "damaged.safetensors"
-        path.write_bytes(b"no tensors")
+        path.write_bytes((40).to_bytes(8, "little") + b"{no tensors")  # its head is that of one
         return f"model.checkpoint={path}"
 
     @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_a_probe_of_another_configuration_is_not_mixed_in(folder: Path) -> None:
     assert told["rankme_audio"][0] == "matched"
     assert "over all rows" not in (told["rankme_audio"][1] or "")
     assert (
-        "m2 × large: rankme_text was computed by a conf/probe/rankme_text.yaml that is not the one here"
+        "m2 × large: rankme_text was computed by a configuration of that probe which is not the one"
         in told["rankme_text"][1]
     )
 
