@@ -48,6 +48,8 @@ def test_a_sweep_leaves_cells_tables_and_a_summary(command: Command, tmp_path: P
     again = command("evaluate.py", *DEMO, *TINY)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("done before") == 4
+    planned = command("evaluate.py", *DEMO, *TINY, "plan=true")
+    assert (planned.returncode, planned.stdout.count("  done\n")) == (0, 4)
     assert "encoded" not in again.stdout
 
     table = clapbench.load(folder)

@@ -125,7 +125,8 @@ class Plan:
         encoder = encoder_fingerprint(cfg)
         whole = benchmark.fingerprint()
         cache_folder, heard = Path(cfg.cache_dir), encoder_hearing(cfg)
-        content = OmegaConf.to_container(cfg, resolve=True)
+        own = [str(key) for key in cfg if key != "hydra"]  # before a job runs, hydra is not filled in
+        content = OmegaConf.to_container(OmegaConf.masked_copy(cfg, own), resolve=True)
         assert isinstance(content, dict)
         plan = cls(
             model=str(cfg.model.name),
