@@ -183,14 +183,26 @@ def experiments_of(root: str) -> list[str]:
 
 
 def legible(line: str, typed: Sequence[str], *, root: str) -> str:
-    """A line that Hydra can read: text with signs that mean something to it (äöü, #, :) is quoted as a whole."""
+    """A line that Hydra can read: text with signs that mean something to it (äöü, #, :) is quoted."""
     key, equals, value = line.partition("=")
+    if _is_legible(line) or not equals or not takes_text(key.lstrip("+"), typed, root=root):
+        return line
+    start, end = ("[", "]") if value.startswith("[") and value.endswith("]") else ("", "")
+    texts = value.removeprefix(start).removesuffix(end).split(",")
+    return f"{key}={start}{','.join(text if _is_legible(f'x={text}') else _as_text(text) for text in texts)}{end}"
+
+
+def _is_legible(line: str) -> bool:
     try:
         OverridesParser.create().parse_override(line)
     except (HydraException, ValueError):
-        if equals and takes_text(key.lstrip("+"), typed, root=root):
-            return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return line
+        return False
+    return True
+
+
+def _as_text(text: str) -> str:
+    """Text in quotes, as Hydra reads it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def check_experiments(lines: Sequence[str], *, root: str) -> None:

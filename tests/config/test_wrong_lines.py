@@ -236,6 +236,7 @@ def test_a_wrong_line_leaves_an_existing_cell_alone(here: Path, capfd: pytest.Ca
         ("model.name=007 bench.name=true", "007 × true"),
         ("-m model.name=choice(1_0,2_0)", "2_0 × synth_order"),
         ("model.name=größe#1 bench.name=it's", "größe#1 × it's"),
+        ("-m model.name=größe,b#2", "b#2 × synth_order"),
         ("-m model.name=1_0,2e3", "2e3 × synth_order"),
         ("outputs=2024_10", "mini × synth_order"),
         ("bench.allow_missing=no force=yes", "mini × synth_order"),
