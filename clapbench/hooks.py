@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,7 +231,7 @@ def check_folders_of_hydra(cfg: DictConfig) -> None:
 
 def refuse_shared_folders(folders: Sequence[Path], *, names: str) -> None:
     """Two jobs that would write one folder are a mistake."""
-    twice = [folder for folder in folders if folders.count(folder) > 1]
+    twice = [folder for folder, times in Counter(folders).items() if times > 1]
     if twice:
         raise config.ConfigError(
             f"two jobs would write {twice[0]}, which is named by {names}. Give them different names, as in "
