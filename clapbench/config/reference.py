@@ -134,6 +134,7 @@ def _default(value: Any) -> str:
     if value == "???":
         return "to be given"
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else text
     return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
 
 
