@@ -38,6 +38,8 @@ from clapbench.console import complain, console, shown
 # What is wrong with a user's input arrives as one of these; anything else is our own fault and shows its traceback.
 MISTAKES = (OSError, ValueError, HydraException, OmegaConfBaseException, YAMLError, RecursionError)
 
+MOST_JOBS = 10_000  # each is composed and checked before the first one runs
+
 OmegaConf.register_new_resolver("clapbench.trained_name", name_of_training, replace=True)
 
 
@@ -158,6 +160,10 @@ def compose(cfg: DictConfig) -> list[DictConfig]:
     if not lines:
         swept = ", ".join(str(one.input_line) for one in overrides if one.is_sweep_override())
         raise config.ConfigError(f"the sweep has no job: {swept} stands for nothing. Correct it.")
+    if len(lines) > MOST_JOBS:
+        raise config.ConfigError(
+            f"the sweep has {len(lines)} jobs, at most {MOST_JOBS} go into one command. Split it."
+        )
     jobs = {tuple(job): loader.load_sweep_config(cfg, list(job)) for job in lines}
     if cfg.hydra.launcher._target_.endswith("BasicLauncher"):
         remember(loader, jobs)
@@ -179,7 +185,7 @@ def start(jobs: Sequence[DictConfig]) -> None:
     """Refuses before the first cell runs all that can be refused; under ``plan=true`` says the plan and ends."""
     for job in jobs:
         config.check(job, root="evaluate")
-    check_folders_of_hydra(jobs[0])
+    check_what_all_share(jobs)
     from clapbench.running import plan  # and torch
 
     for job in jobs:
@@ -207,12 +213,12 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
     """`start` for train.py."""
     for job in jobs:
         config.check(job, root="train")
-    check_folders_of_hydra(jobs[0])
+    check_what_all_share(jobs)
     from clapbench.training import fit  # and Lightning
 
     for job in jobs:
         fit.check(job)
-    refuse_shared_folders([fit.folder_of(job) for job in jobs], names="the key name")
+    refuse_shared_folders([fit.folder_of(job) for job in jobs], names="name")
     for job in jobs:
         if job.plan:
             console.say(f"[bold]{shown(job.name)}[/]  {shown(fit.describe(job))}")
@@ -220,13 +226,18 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
         raise SystemExit(0)
 
 
-def check_folders_of_hydra(cfg: DictConfig) -> None:
-    """Hydra's own folders have names."""
+def check_what_all_share(jobs: Sequence[DictConfig]) -> None:
+    """A command plans or runs, and Hydra's own folders have names and can be made."""
+    cfg = jobs[0]
+    if any(job.plan != cfg.plan for job in jobs):
+        raise config.ConfigError("plan: needed one value for the whole command. Set plan=true or plan=false.")
     for key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
-        if not str(OmegaConf.select(cfg, key) or "").strip():
+        folder = str(OmegaConf.select(cfg, key) or "").strip()
+        if not folder:
             raise config.ConfigError(
                 f"{key}: needed a folder, got an empty name. Leave it out, or set {key}=DIR."
             )
+        config.check_place(Path(folder), key=key)
 
 
 def refuse_shared_folders(folders: Sequence[Path], *, names: str) -> None:
@@ -235,7 +246,7 @@ def refuse_shared_folders(folders: Sequence[Path], *, names: str) -> None:
     if twice:
         raise config.ConfigError(
             f"two jobs would write {twice[0]}, which is named by {names}. Give them different names, as in "
-            f"'model.name=m${{seed}}', or type one command for each."
+            f"'{names.split()[0]}=m${{seed}}', or type one command for each."
         )
 
 

@@ -7,6 +7,7 @@ for what has no such word.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +94,12 @@ def is_sha256(text: str) -> bool:
 
 
 def may_be_folder(path: str) -> bool:
-    """Whether a folder may be made there, as far as the text tells."""
-    return bool(path.strip()) and "\0" not in path
+    """Whether a folder may be made there: the nearest that exists above is one, and can be written."""
+    if not path.strip() or "\0" in path:
+        return False
+    folder = Path(path).absolute()
+    above = next(one for one in (folder, *folder.parents) if one.exists())
+    return above.is_dir() and os.access(above, os.W_OK)
 
 
 # Numbers. Neither text nor true and false are taken for one.
@@ -103,6 +108,7 @@ Count = Annotated[int, Strict(), Ge(1)]
 Seed = Annotated[int, Strict(), Ge(0), Lt(2**32)]
 Pairs = Annotated[int, Strict(), Ge(2), Unit("pairs")]
 Rows = Annotated[int, Strict(), Ge(4), Unit("rows")]
+BatchSize = Annotated[int, Strict(), Ge(1), Le(65_536)]
 Workers = Annotated[int, Strict(), Ge(0), Le(256), Unit("processes")]
 Weight = Annotated[float | int, Number(), Ge(0)]
 Positive = Annotated[float | int, Number(), Gt(0)]
@@ -114,7 +120,7 @@ UpTo10s = Annotated[float | int, Number(), Gt(0), Le(10), Unit("seconds")]
 Text = Annotated[str, Rule("a text", lambda text: bool(text.strip()), "TEXT")]
 NAME = f"a name that can be a folder (no slash, no leading dot, none of {', '.join(RESERVED)})"
 Name = Annotated[str, Rule(NAME, is_segment, "NAME")]
-Output = Annotated[str | Path, Rule("a folder to write to", may_be_folder, "DIR")]
+Output = Annotated[str | Path, Rule("a folder that can be written", may_be_folder, "DIR")]
 File = Annotated[str | Path, Rule("an existing file", is_file, "FILE")]
 Checkpoint = Annotated[
     str | Path,

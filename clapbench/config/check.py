@@ -31,7 +31,8 @@ def check(cfg: DictConfig, *, root: str) -> None:
     given = {key: _resolved(cfg, str(key)) for key in cfg if key != "hydra"}
     check_root_keys(given, root=root)
     kinds = fields_of(ROOTS[root])
-    for key, kind in kinds.items():
+    plain_first = sorted(kinds.items(), key=lambda one: part_of(one[1]) is not None)  # parts may name them
+    for key, kind in plain_first:
         if key not in given:
             raise ConfigError(
                 f"key {key} is missing, and {root}.py needs it. Leave it as conf/{root}.yaml has it."

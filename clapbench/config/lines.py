@@ -65,9 +65,11 @@ def check_flags(arguments: Sequence[str]) -> None:
     """Refuses an argument that is neither KEY=VALUE nor one of Hydra's flags."""
     value_follows = False
     for line in arguments:
-        flag, equals, _ = line.partition("=")
+        flag, equals, value = line.partition("=")
         if value_follows or is_override(line):
             value_follows = False
+        elif flag in ("-c", "--cfg") and equals and value not in ("job", "hydra", "all"):
+            raise ConfigError(f"{flag}: needed job, hydra or all, got {value!r}.")
         elif flag in FLAGS:
             value_follows = FLAGS[flag] and not equals
         else:
@@ -153,6 +155,8 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
         first, _, rest = key.partition(".")
         if not key:
             raise ConfigError(f"{override.input_line!r}: needed KEY=VALUE, got no key.")
+        if first == "hydra":
+            check_hydra_key(key, override.value())
         if first in ("hydra", "experiment") or "/" in first or "@" in key:
             continue
         if first not in known:
@@ -180,6 +184,20 @@ def experiments_of(root: str) -> list[str]:
     if root == "train":  # a grid of cells sets what both have
         theirs = {*theirs, "sweep"}
     return [name for name in every if not conf.sets(conf.find("experiment", name)) & theirs]
+
+
+def check_hydra_key(key: str, value: Any) -> None:
+    """Refuses what Hydra takes and then fails at."""
+    if key in ("hydra.launcher", "hydra.sweeper"):
+        raise ConfigError(f"{key}: it is chosen as a group. Type {key.replace('.', '/')}=NAME.")
+    if key.startswith("hydra.sweeper.params"):
+        raise ConfigError(f"{key}: what is swept is typed as it is. Type -m KEY=A,B.")
+    if (
+        key == "hydra.sweeper.max_batch_size"
+        and value is not None
+        and (not isinstance(value, int) or value < 1)
+    ):
+        raise ConfigError(f"{key}: needed a whole number, 1 or more, or null, got {value!r}. Leave it out.")
 
 
 def legible(line: str, typed: Sequence[str], *, root: str) -> str:

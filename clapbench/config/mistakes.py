@@ -17,9 +17,10 @@ from clapbench.config.lines import chosen, is_override, parsed
 NOT_THERE = re.compile(r"Could not (?:override|delete from config\.) '([^']+)'")
 INTERPOLATION = re.compile(r"Interpolation key '([^']+)' not found\s+full_key: (\S+)")
 CHOSEN = re.compile(
-    r"(?:Could not append\. |Multiple values for |key ')'?([\w/@.]+)'?[\s\S]*(?:already|override)"
+    r"(?:Could not append\. |Multiple values for |key ')'?([\w/@]+)'?[\s\S]*(?:already|override)"
 )
 HYDRAS = re.compile(r"hydra\.cc|To append|full_key:|object_type|See ")
+MULTIRUN = re.compile(r"Sweep parameters '([^']+)' requires --multirun")
 AMBIGUOUS = re.compile(r"Ambiguous value for argument '([^']+)'")
 
 
@@ -35,6 +36,8 @@ def in_our_words(error: Exception, arguments: Sequence[str]) -> str:
         return lacking(found.group(1), arguments)
     if found := AMBIGUOUS.search(text):
         return f"{found.group(1)!r} holds several values. Add -m to run a cell for each, or quote it as one text."
+    if found := MULTIRUN.search(text):
+        return f"{found.group(1)!r} stands for several values. Add -m to run a cell for each."
     if found := INTERPOLATION.search(text):
         return f"{found.group(2)}: ${{{found.group(1)}}} names a key that is not there. Correct it."
     if found := CHOSEN.search(text):
@@ -48,7 +51,12 @@ def lacking(key: str, arguments: Sequence[str]) -> str:
     """That a choice of a group has no such key, which have it, and the nearest that there is."""
     group, _, name = key.partition(".")
     if not name:
-        return f"key {key!r} is not there."
+        inner = sorted(one for one in conf.dotted_keys() if one.startswith(f"{key}."))
+        return (
+            f"key {key}: set what is under it, one by one: {', '.join(inner)}."
+            if inner
+            else f"key {key!r} is not there."
+        )
     nodes = {choice: conf.shipped(conf.find(group, choice)) for choice in conf.choices(group)}
     if not nodes:  # a section
         near = nearest(key, conf.dotted_keys())

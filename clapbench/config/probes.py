@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from clapbench import files
 from clapbench.config import conf
+from clapbench.config.build import build
 from clapbench.config.check import fitted_node
 from clapbench.config.conf import ConfigError, unknown
 from clapbench.config.schema import Part
@@ -112,12 +113,14 @@ def probe_changes(nodes: Mapping[str, DictConfig]) -> dict[str, Any]:
 
 
 def check_foreign(nodes: Mapping[str, DictConfig]) -> None:
-    """Refuses nodes of a user's own whose class or arguments are not there; ours are known to be."""
-    for name, node in nodes.items():
-        if not str(node._target_).startswith("clapbench."):
-            plain = OmegaConf.to_container(node)
-            for _ in fitted_node(PROBE, plain, key=f"probe.{name}"):
-                pass
+    """Refuses nodes that conf/ does not hold as they are, where their class is not there or refuses its arguments."""
+    for name, plain in probe_changes(nodes).items():
+        for _ in fitted_node(PROBE, plain, key=f"probe.{name}"):
+            pass
+        try:
+            build(nodes[name])
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"probe.{name}: {error}") from error
 
 
 def probe_key(node: DictConfig) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Len
 
 from clapbench.kinds import (
+    BatchSize,
     Count,
     Folder,
     Name,
@@ -22,6 +23,7 @@ from clapbench.kinds import (
     Output,
     Positive,
     Rows,
+    Rule,
     Seed,
     Share,
     Weight,
@@ -50,7 +52,7 @@ class Part:
 class Loader:
     """How clips and captions are brought to the model."""
 
-    batch_size: Count
+    batch_size: BatchSize
     num_workers: Workers | None
 
 
@@ -88,6 +90,10 @@ class Trainer:
     accumulate_grad_batches: Count
 
 
+ProbeArguments = Annotated[
+    dict[str, dict[str, Any]],
+    Rule("arguments by probe, as probe.rankme_text.center=true", lambda text: True, "{}"),
+]
 MODELS = ("clapbench.encoders.base.Encoder", "clapbench.encoders.outside.Outside")
 BENCHMARK = ("clapbench.benchmarks.base.Benchmark",)
 ModelPart = Annotated[Mapping[str, Any], Part("model", MODELS)]
@@ -109,7 +115,7 @@ class Evaluate:
     outputs: Output
     cache_dir: Output
     probes: Names
-    probe: dict[str, dict[str, Any]]
+    probe: ProbeArguments
     seed: Seed
     force: bool
     download: bool
@@ -140,7 +146,7 @@ class Train:
     cache_dir: Output
     checkpoint_dtype: Literal["float16", "bfloat16", "float32"]
     probes: Names
-    probe: dict[str, dict[str, Any]]
+    probe: ProbeArguments
     seed: Seed
     download: bool
     checkpoint_dir: Folder | None
