@@ -119,6 +119,7 @@ UpTo10s = Annotated[float | int, Number(), Gt(0), Le(10), Unit("seconds")]
 # Text. A name is a folder's; a path may be relative, and "~" is the home folder.
 Text = Annotated[str, Rule("a text", lambda text: bool(text.strip()), "TEXT")]
 NAME = f"a name that can be a folder (no slash, no leading dot, none of {', '.join(RESERVED)})"
+Side = Annotated[str, Rule("audio or text", ("audio", "text").__contains__, "text")]
 Name = Annotated[str, Rule(NAME, is_segment, "NAME")]
 Output = Annotated[str | Path, Rule("a folder that can be written", may_be_folder, "DIR")]
 File = Annotated[str | Path, Rule("an existing file", is_file, "FILE")]

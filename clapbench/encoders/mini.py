@@ -14,14 +14,14 @@ that share every word.
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from clapbench.encoders.base import Encoder, silence_after
-from clapbench.kinds import Checkpoint, Name, Seconds, Sha256, Text
+from clapbench.kinds import Checkpoint, Name, Rule, Seconds, Sha256, Text
 from clapbench.sound.mel import MelPower
 from clapbench.sound.synth.captions import vocabulary, words
 from clapbench.sources import checkpoints
@@ -32,6 +32,10 @@ GROUP = 32  # clips encoded at once
 MARGIN = 12  # frames of silence after the longest clip: more than a token hears beyond its clip, so
 # padding to a neighbour's length changes nothing
 PAD, UNKNOWN = 0, 1
+
+Reading = Annotated[
+    str, Rule("sequence or bag", ("sequence", "bag").__contains__, "sequence")
+]  # of a caption
 
 
 class MiniClap(Encoder):
@@ -48,7 +52,7 @@ class MiniClap(Encoder):
         checkpoint: Checkpoint | None = None,
         sha256: Sha256 | None = None,
         window: Seconds | None = 6.0,
-        text: Literal["sequence", "bag"] = "sequence",
+        text: Reading = "sequence",
         pretrained: bool = True,
     ) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ how many matches could be among the first k (there by how many are).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -90,9 +91,9 @@ class QueryMetric(Metric):
         self._add([match_ranks(row, of) for row, of in zip(s, own, strict=True)])
         self.n += len(s)
 
+    @abstractmethod
     def _add(self, ranks: list[Int[Tensor, _]]) -> None:
         """Add the ranks of each query's matches, the first first."""
-        raise NotImplementedError
 
 
 class RecallAtK(QueryMetric):

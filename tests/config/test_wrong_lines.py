@@ -108,6 +108,8 @@ EVALUATE = {
     "model.window=1e9": "at most 86400",
     "model=laion model.window=null": "model.window: needed a number of seconds above 0 and at most 10, got null",
     "model=mga model.window=11": "at most 10",
+    "model=mga model.window=null": "at most 10, got null",
+    "model=laion_unfused model.window=0": "above 0 and at most 10, got 0",
     "model.text=bags": "needed sequence or bag",
     "matched.n=2": "4 or more",
     "matched=null": "matched: needed n, draws under it",

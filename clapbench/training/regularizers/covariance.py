@@ -7,13 +7,11 @@ Source: Bardes et al. 2022 (VICReg), eq. 3 and 4. Applied before normalisation.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clapbench.kinds import Weight
+from clapbench.kinds import Side, Weight
 from clapbench.training.regularizers.base import Clouds, Regularizer, check_side
 
 
@@ -30,7 +28,7 @@ def off_diagonal_covariance(z: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
 class Covariance(Regularizer):
     """Pushes the dimensions of one side towards having no covariance."""
 
-    def __init__(self, *, weight: Weight, side: Literal["audio", "text"]) -> None:
+    def __init__(self, *, weight: Weight, side: Side) -> None:
         super().__init__(weight=weight)
         self.side = check_side(side, who="Covariance")
 

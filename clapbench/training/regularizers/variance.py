@@ -8,13 +8,11 @@ normalisation: on unit rows a standard deviation of 1 per coordinate is out of r
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clapbench.kinds import Positive, Weight
+from clapbench.kinds import Positive, Side, Weight
 from clapbench.training.regularizers.base import Clouds, Regularizer, check_side
 
 EPSILON = 1e-4
@@ -32,7 +30,7 @@ def variance_hinge(z: Float[Tensor, "n d"], target: Positive = 1.0) -> Float[Ten
 class Variance(Regularizer):
     """Keeps the spread of each dimension of one side from falling below ``target``."""
 
-    def __init__(self, *, weight: Weight, side: Literal["audio", "text"], target: Positive) -> None:
+    def __init__(self, *, weight: Weight, side: Side, target: Positive) -> None:
         super().__init__(weight=weight)
         self.side, self.target = check_side(side, who="Variance"), target
 
