@@ -38,6 +38,13 @@ class Encoder(nn.Module, ABC):
     window: float | int | None  # seconds from the head of a clip; None: the whole clip
     sides: tuple[str, ...] = ("audio", "text")  # what it embeds; without text there is nothing to retrieve
 
+    # What training can move apart: the beginnings of parameter names by side. A head leads what its tower hears or
+    # reads into the joint space. What is in neither, a fine-tuning of parts leaves alone.
+    towers: Mapping[str, tuple[str, ...]] = {}
+    heads: Mapping[str, tuple[str, ...]] = {}
+    blocks: tuple[str, ...] = ()  # patterns of the modules between which activations may be dropped
+    logit_scale: float | None = None  # factor on cosines that the weights were trained with, if known
+
     @abstractmethod
     def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
         """Features of mono float32 waves at ``sample_rate``. No row depends on the others of its batch."""
@@ -55,6 +62,26 @@ class Encoder(nn.Module, ABC):
     def text_features(self, captions: list[str]) -> Float[Tensor, "n d"]:
         """Features of captions: `tokenize`, then `token_features`."""
         return self.token_features(*self.tokenize(captions))
+
+    def heard(self, waves: list[Float[Tensor, " _"]]) -> list[Tensor]:
+        """The front end, which has no weights: what the audio tower gets of each wave. By default the wave."""
+        return list(waves)
+
+    def audio_states(self, heard: list[Tensor]) -> list[Tensor]:
+        """The audio tower: what the head gets of each clip. By default the clip's features."""
+        return list(self.audio_features(heard))
+
+    def audio_head(self, states: list[Tensor]) -> Float[Tensor, "n d"]:
+        """Features of `audio_states`, so that ``audio_head(audio_states(heard(waves)))`` is `audio_features`."""
+        return torch.stack(states)
+
+    def text_states(self, captions: list[str]) -> list[Tensor]:
+        """The text tower: what the head gets of each caption. By default the caption's features."""
+        return list(self.text_features(captions))
+
+    def text_head(self, states: list[Tensor]) -> Float[Tensor, "n d"]:
+        """Features of `text_states`."""
+        return torch.stack(states)
 
     def embed_audio(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
         """Unit rows of mono float32 waves at ``sample_rate``; ValueError for one that is empty or not finite."""

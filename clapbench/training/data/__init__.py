@@ -1,0 +1,1 @@
+"""Pairs of clips and captions to train on."""

@@ -1,0 +1,1 @@
+"""What a training minimises, to which regularisers are added."""

@@ -1,0 +1,40 @@
+"""Several processes that train one model: their ranks, and the rows of all of them with gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def rank() -> int:
+    """This process's number; 0 where there is one."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gathered(rows: Tensor) -> tuple[Tensor, list[int]]:
+    """The rows of every process, in the order of ranks, and how many each has. Gradients flow to where rows came from.
+
+    Every process computes the whole loss from them. The gradient of a row is then that of each process, summed; with
+    DDP's mean over processes it is the gradient of one process with the whole batch. Numbers of rows may differ.
+    """
+    if world() == 1:
+        return rows, [len(rows)]
+    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world())]
+    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    sizes = [int(count) for count in counts]
+    most = max(sizes)
+    padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
+    if rows.requires_grad or rows.is_floating_point():
+        from torch.distributed.nn.functional import all_gather  # with a gradient
+
+        everyone = list(all_gather(padded))
+    else:
+        everyone = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(everyone, padded)
+    return torch.cat([part[:size] for part, size in zip(everyone, sizes, strict=True)]), sizes
