@@ -104,7 +104,7 @@ class TrainingData(pl.LightningDataModule, ABC):
     """Pairs to train on. ``batch_size`` counts the pairs of an optimizer step's batch over all processes.
 
     ``hearing`` is what of a clip reaches the encoder, ``num_workers`` how many processes decode (None: every core but
-    one, at most 4). ``validation`` holds the loaders that Lightning validates by.
+    one, at most 4). ``validation`` makes the loaders that Lightning validates by.
     """
 
     decodes = True  # False where a store holds what the encoder makes of each clip
@@ -115,7 +115,8 @@ class TrainingData(pl.LightningDataModule, ABC):
         super().__init__()
         self.batch_size, self.seed, self.hearing = batch_size, seed, hearing
         self.num_workers = max(0, min(4, cores() - 1)) if num_workers is None else num_workers
-        self.validation: list[DataLoader[Any]] = []
+        self.validation: Callable[[], list[DataLoader[Any]]] = list
+        self.resumed = 0  # batches that lie before this run
 
     @property
     @abstractmethod
@@ -133,11 +134,20 @@ class TrainingData(pl.LightningDataModule, ABC):
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """The loaders of the held-out benchmarks."""
-        return self.validation
+        return self.validation()
 
     def batches_done(self) -> int:
         """Batches of all epochs that the trainer has trained on, those before a resume included."""
-        return self.trainer.fit_loop.total_batch_idx + 1 if self.trainer is not None else 0
+        trained = self.trainer.fit_loop.total_batch_idx + 1 if self.trainer is not None else 0
+        return max(self.resumed, trained)  # the loops of a trainer learn of a resume after they asked for data
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position."""
+        return {"batches": self.batches_done()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on where a checkpoint was written."""
+        self.resumed = int(state_dict["batches"])
 
 
 class NumberedPairs(TrainingData):
