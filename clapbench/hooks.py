@@ -232,7 +232,7 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
 
     for job in jobs:
         fit.check(job)
-    refuse_shared_folders([fit.folder_of(job) for job in jobs], names="name")
+    refuse_shared_folders([fit.Folder.of(job).path for job in jobs], names="name")
     for job in jobs:
         if job.plan:
             console.say(f"[bold]{shown(job.name)}[/]  {shown(fit.describe(job))}")

@@ -172,7 +172,7 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
             if inner:
                 raise ConfigError(f"key {key!r} is not there. Did you mean {' or '.join(inner[:3])}?")
             raise unknown("key", key, known)
-        if rest and first in ("loader", "matched", "optimizer"):
+        if rest and first in ("loader", "matched"):
             names = fields_of(known[first])
             if rest not in names:
                 raise unknown(f"key {key}: argument", rest, names)

@@ -37,3 +37,7 @@ class Clouds:
     def swapped_same(self) -> Bool[Tensor, "n m"]:
         """Which clip and swapped caption are no negatives: a batch may hold the clip that the caption is true of."""
         return self.caption.unsqueeze(1) == self.swapped_caption
+
+    def side(self, side: str) -> Float[Tensor, "n d"]:
+        """The rows of ``audio`` or ``text``."""
+        return self.audio if side == "audio" else self.text

@@ -248,7 +248,7 @@ def save(
             temporary,
             recipe=header,
             dtype=DTYPES[job.cfg.checkpoint_dtype],
-            logit_scale=float(learner.objective.scale),
+            logit_scale=float(learner.objective.scale.detach()),
             tensors=learner.finetune.merged(learner.encoder),
         )
     record = result.record(
@@ -297,12 +297,13 @@ def open_logger(cfg: DictConfig, *, recipe: Mapping[str, Any]) -> Any:
 
 def recipe_of(cfg: DictConfig) -> dict[str, Any]:
     """The configuration in plain values, and what the model's files hold."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
+    task = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    plain = OmegaConf.to_container(task, resolve=True)
     assert isinstance(plain, dict)
     kind, arguments = model_class(cfg)
     with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
         content = fingerprint(kind, arguments)  # type: ignore[arg-type]
-    return {str(key): value for key, value in plain.items() if key != "hydra"} | {"fingerprint": content}
+    return {str(key): value for key, value in plain.items()} | {"fingerprint": content}
 
 
 def evaluation_of(cfg: DictConfig, *, path: Path) -> str:

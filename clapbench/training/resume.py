@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.trainer.states import TrainerFn
 from safetensors import SafetensorError, safe_open
 
 from clapbench import files
@@ -50,10 +51,19 @@ class Keep(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves where it is time, and ends where any process was asked to."""
-        if trainer.global_step == self.step:
-            return  # gradients accumulate
+        """After a step, unless validation follows."""
+        stepped = trainer.global_step != self.step  # else gradients accumulate
         self.step = trainer.global_step
+        if stepped and not validates_now(trainer):
+            self.look(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After a step's validation, so that its numbers are not lost."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            self.look(trainer)
+
+    def look(self, trainer: pl.Trainer) -> None:
+        """Saves where it is time, and ends where any process was asked to."""
         asked = processes.agreed(stopping.STATE.asked or 0)
         if asked or trainer.global_step % self.every == 0:
             self.save(trainer)
@@ -67,6 +77,12 @@ class Keep(pl.Callback):
             return
         with files.replacing(self.path) as temporary:
             trainer.save_checkpoint(temporary)
+
+
+def validates_now(trainer: pl.Trainer) -> bool:
+    """Whether validation follows the batch that has just ended."""
+    every = trainer.val_check_batch
+    return trainer.check_val_every_n_epoch is None and (trainer.fit_loop.total_batch_idx + 1) % every == 0
 
 
 @dataclass(frozen=True)
