@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 
 from clapbench import config
 from clapbench.running.stopping import raise_if_stopped
@@ -30,7 +30,8 @@ def make_trainer(
             callbacks=[*(callbacks or []), LambdaCallback(**between)],
             enable_progress_bar=False,
             enable_model_summary=False,
-            enable_checkpointing=False,
+            enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks or ()),
+            use_distributed_sampler=False,  # loaders know their share
             default_root_dir=root,
         )
     except (
@@ -56,3 +57,5 @@ def quiet_lightning() -> None:
     # Lightning 2.6 calls what torch 2.13 deprecates; a hint on worker processes, where none are needed.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # It is not used: loaders know their share.
+    warnings.filterwarnings("ignore", message=".*Using `DistributedSampler` with the dataloaders.*")

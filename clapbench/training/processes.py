@@ -91,6 +91,7 @@ def run(work: Callable[[Any], None], job: Any, *, n: int) -> None:
             be_quiet()
         work(job)
         return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch warns of parameters that are in use after all
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -147,3 +148,4 @@ def be_quiet() -> None:
     """Leaves the talking to the first process."""
     console.quiet = True
     logging.getLogger().setLevel(logging.ERROR)
+
