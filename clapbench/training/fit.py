@@ -29,7 +29,7 @@ from clapbench.running.progress import TrainingProgress
 from clapbench.running.stopping import finishing_batches, stoppable
 from clapbench.running.trainer import make_trainer, quiet_lightning
 from clapbench.sources import source
-from clapbench.training import processes, result, resume
+from clapbench.training import launch, result, resume
 from clapbench.training.data.base import TrainingData
 from clapbench.training.features import Features
 from clapbench.training.geometry import Curve, Geometry, validation_loaders
@@ -136,7 +136,7 @@ def fit(cfg: DictConfig) -> Path:
     job = Job(cfg=cfg, folder=folder, recipe=recipe, found=found, evaluation=evaluation, folders=tuple(config.TYPED))
     advice = f"Type the same command again to go on from {folder.last}, if it was written."
     with stoppable(advice):
-        processes.run(work, job, n=devices.processes_to_start(cfg))
+        launch.run(work, job, n=devices.processes_to_start(cfg))
     digest = sha256_of(folder.weights)
     say(f"wrote {folder.weights}\nSHA-256 {digest}\nevaluate it: {evaluation}")
     return folder.weights
@@ -280,7 +280,7 @@ def in_our_words(cfg: DictConfig) -> Iterator[None]:
 
 def open_logger(cfg: DictConfig, *, recipe: Mapping[str, Any]) -> Any:
     """The logger of a training, of the first process alone; one that does not open costs a line."""
-    if processes.started_rank() > 0:
+    if launch.started_rank() > 0:
         return None
     with loggers.never_failing("the training goes on"):
         logger = loggers.open_logger(

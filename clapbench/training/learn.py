@@ -13,12 +13,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from clapbench.encoders.base import unit
 from clapbench.running.batches import CaptionBatch, ClipBatch, Indexed
-from clapbench.training.clouds import Clouds
+from clapbench.training.clouds import Clouds, gather_clouds
 from clapbench.training.data.base import PairBatch, number_of
 from clapbench.training.features import Features
 from clapbench.training.finetune import Finetune
 from clapbench.training.objectives.base import Objective
-from clapbench.training.processes import gather_clouds, rank
+from clapbench.training.processes import rank
 from clapbench.training.regularizers.base import Regularizer
 from clapbench.training.schedules import schedule_of
 
@@ -84,12 +84,10 @@ class Learn(pl.LightningModule):
         return loss
 
     def clouds(self, batch: PairBatch) -> Clouds:
-        """Features of both sides in single precision or better; swapped captions only where a term reads them."""
+        """Features of both sides; swapped captions only where a term reads them."""
         swapped = batch.swapped if self.reads_swapped else []
         audio = self.features.audio(batch.waves, batch.clips)
         text = self.features.text([*batch.captions, *swapped])
-        if audio.dtype in (torch.float16, torch.bfloat16) or text.dtype in (torch.float16, torch.bfloat16):
-            audio, text = audio.float(), text.float()
         n, m = len(batch.captions), len(swapped)
         return Clouds(
             audio=audio,
