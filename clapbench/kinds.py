@@ -106,7 +106,7 @@ def may_be_folder(path: str) -> bool:
 Whole = Annotated[int, Strict(), Ge(0)]
 Count = Annotated[int, Strict(), Ge(1)]
 Seed = Annotated[int, Strict(), Ge(0), Lt(2**32)]
-Pairs = Annotated[int, Strict(), Ge(2), Unit("pairs")]
+Pairs = Annotated[int, Strict(), Ge(1), Unit("pairs")]
 Rows = Annotated[int, Strict(), Ge(4), Unit("rows")]
 BatchSize = Annotated[int, Strict(), Ge(1), Le(65_536)]
 Workers = Annotated[int, Strict(), Ge(0), Le(256), Unit("processes")]

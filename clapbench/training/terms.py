@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from clapbench import config
 from clapbench.encoders.base import Encoder
 from clapbench.training.data.base import TrainingData
+from clapbench.training.regularizers.base import SideRegularizer
 
 
 def check_terms(cfg: DictConfig, *, encoder: type[Encoder], name: str, data: TrainingData) -> None:
@@ -14,21 +15,23 @@ def check_terms(cfg: DictConfig, *, encoder: type[Encoder], name: str, data: Tra
     if "text" not in encoder.sides:
         raise config.ConfigError(f"model {name!r}: has no text side, and cannot be trained. Choose another model.")
     moving = config.build(cfg.finetune).moving_sides(encoder, model=name)
-    terms = {"objective": config.build(cfg.objective)}
-    terms |= {f"regularizer.{key}": config.build(node) for key, node in cfg.regularizer.items()}
+    objective = config.build(cfg.objective)
+    terms = {f"regularizer.{key}": config.build(node) for key, node in cfg.regularizer.items()}
+    if cfg.data.batch_size < 2:
+        spread = [key for key, term in terms.items() if term.needs_spread]
+        raise config.ConfigError(
+            f"{', '.join(spread) or 'objective'}: needed two pairs or more in a batch, got "
+            f"data.batch_size={cfg.data.batch_size}. Raise it."
+        )
+    if objective.reads_swapped and not data.has_swapped:
+        raise config.ConfigError(
+            "objective: needed swapped captions, the data have none. Set data.swap=rules or data.swapped=COLUMN, or "
+            "objective=infonce."
+        )
     for key, term in terms.items():
-        if term.reads_swapped and not data.has_swapped:
-            raise config.ConfigError(
-                f"{key}: needed swapped captions, the data have none. Set data.swap=rules or data.swapped=COLUMN, "
-                f"or take {key} out."
-            )
-        frozen = [side for side in getattr(term, "sides", ()) if side not in moving]
-        if frozen:
+        frozen = sorted(term.sides - moving)
+        if frozen and (isinstance(term, SideRegularizer) or not term.sides & moving):
             raise config.ConfigError(
                 f"{key}: acts on the {' and '.join(frozen)} side, which does not move. "
-                f"Set finetune=all or another that moves it, or take {key} out."
-            )
-        if getattr(term, "needs_spread", False) and cfg.data.batch_size < 2:
-            raise config.ConfigError(
-                f"{key}: needed two pairs or more in a batch, got data.batch_size={cfg.data.batch_size}. Raise it."
+                f"Choose a finetune that moves it, or take {key} out."
             )

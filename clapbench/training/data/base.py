@@ -249,7 +249,7 @@ class Batches(Sampler[list[int]]):
         self, n: int | None, *, size: int, group: int, seed: int, done: Callable[[], int]
     ) -> None:
         self.n, self.size, self.group, self.seed, self.done = n, size, group, seed, done
-        self.n_batches = None if n is None else -(-n // size)
+        self.n_batches = None if n is None else max(1, min(-(-n // size), n // 2))  # none of one pair
 
     def __len__(self) -> int:
         if self.n_batches is None:
@@ -263,6 +263,12 @@ class Batches(Sampler[list[int]]):
             while True:
                 yield list(range(batch * self.size, (batch + 1) * self.size))[rank::world]
                 batch += 1
+        assert self.n is not None
+        if self.n // self.n_batches < world:
+            raise ValueError(
+                f"data: needed a pair in each batch for each of {world} processes, the {self.n} pairs make batches of "
+                f"{self.n // self.n_batches}. Set trainer.devices=1, or give more pairs."
+            )
         epoch, first = divmod(batch, self.n_batches)
         for numbers in self.epoch(epoch)[first:]:
             yield numbers[rank::world].tolist()
