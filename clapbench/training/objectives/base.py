@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from clapbench.kinds import Positive
 from clapbench.training.clouds import Clouds
 
-TEMPERATURE = 0.07  # where neither the configuration nor the weights know one (Wu et al. 2018; Radford et al. 2021)
+TEMPERATURE = (
+    0.07  # where neither the configuration nor the weights know one (Wu et al. 2018; Radford et al. 2021)
+)
 HIGHEST_SCALE = 100.0  # Radford et al. 2021, section 2.5
 
 
