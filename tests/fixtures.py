@@ -1,7 +1,8 @@
 """What each yaml needs to be tried offline: the one place to touch when a yaml is added.
 
 Every file of conf/model, conf/bench, conf/probe, conf/regularizer, conf/finetune, conf/trainer, conf/logger and
-conf/experiment has an entry here: the overrides that make it small and local. Values are functions of a temporary folder.
+conf/experiment has an entry here: the overrides that make it small and local. Values are functions of a temporary
+folder.
 """
 
 from __future__ import annotations

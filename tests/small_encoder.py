@@ -8,9 +8,13 @@ import zlib
 from collections import Counter
 
 import torch
+from conftest import ROOT
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from clapbench.encoders.base import Encoder
+from clapbench.training.finetune.base import Finetune
 
 WIDTH, WORDS, FRAME = 8, 64, 16
 CAPTIONS = [
@@ -123,3 +127,15 @@ class OwnHeads(Small):
 def waves(n: int = 5) -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
     return [(0.1 + 0.1 * i) * torch.randn(400 + 16 * i, generator=generator) for i in range(n)]
+
+
+def finetune(name: str, **changes: object) -> Finetune:
+    """That of conf/finetune/NAME.yaml."""
+    return instantiate(OmegaConf.load(ROOT / "conf" / "finetune" / f"{name}.yaml"), **changes)
+
+
+def applied(name: str, encoder: Small | None = None, **changes: object) -> tuple[Small, Finetune]:
+    encoder, chosen = encoder or OwnHeads(), finetune(name, **changes)
+    torch.manual_seed(0)
+    chosen.apply(encoder)
+    return encoder, chosen
