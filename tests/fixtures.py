@@ -1,7 +1,8 @@
 """What each yaml needs to be tried offline: the one place to touch when a yaml is added.
 
-Every file of conf/model, conf/bench, conf/probe, conf/regularizer, conf/trainer, conf/logger and conf/experiment has
-an entry here: the overrides that make it small and local. Values are functions of a temporary folder.
+Every file of conf/model, conf/bench, conf/probe, conf/regularizer, conf/finetune, conf/trainer, conf/logger and
+conf/experiment has an entry here: the overrides that make it small and local. Values are functions of a temporary
+folder.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
     ),
     "probe_set": dict.fromkeys(["paper", "all"], nothing),
     "regularizer": dict.fromkeys(["variance", "covariance", "swapped_captions", "centroid"], nothing),
+    "finetune": dict.fromkeys(["all", "text", "audio", "projection", "lora"], nothing),
     "trainer": dict.fromkeys(["auto", "cpu", "gpu"], nothing),
     "logger": {"none": nothing, "csv": nothing, "wandb": lambda folder: ["logger.mode=offline"]},
     "experiment": dict.fromkeys(

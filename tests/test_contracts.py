@@ -323,7 +323,7 @@ def test_an_experiment_composes_under_the_root_it_is_for(
         check(composed("evaluate", *chosen))
 
 
-@pytest.mark.parametrize("group", ["model", "bench"])
+@pytest.mark.parametrize("group", ["model", "bench", "finetune"])
 def test_every_argument_has_a_kind(group: str) -> None:
     """A key without an annotation is one that nobody checks."""
     for name in yamls(group):

@@ -172,6 +172,13 @@ class NumberedPairs(TrainingData):
     def wave(self, number: int) -> Float[Tensor, " _"]:
         """The clip of a pair: mono, at the encoder's rate, its window. Raises `ClipError` where it cannot be read."""
 
+    def identity(self, number: int) -> str:
+        """What tells the sound of a pair's clip from all others, of other data too; by default the clip's name.
+
+        Of a file its path, size and time, so that what is kept of a sound is not taken for another's.
+        """
+        return self.pair(number).clip
+
     @property
     def skips_broken(self) -> bool:
         """Whether a clip that cannot be read is left out and counted, where it otherwise ends the training."""

@@ -13,7 +13,9 @@ from clapbench.encoders.base import unit
 from clapbench.kinds import Positive
 from clapbench.training.clouds import Clouds, full_precision
 
-TEMPERATURE = 0.07  # where neither the configuration nor the weights know one (Wu et al. 2018; Radford et al. 2021)
+TEMPERATURE = (
+    0.07  # where neither the configuration nor the weights know one (Wu et al. 2018; Radford et al. 2021)
+)
 HIGHEST_SCALE = 100.0  # Radford et al. 2021, section 2.5
 
 
