@@ -151,7 +151,7 @@ class Train:
     objective: Annotated[
         Mapping[str, Any], Part("objective", ("clapbench.training.objectives.base.Objective",))
     ]
-    finetune: Annotated[Mapping[str, Any], Part("finetune", ("clapbench.training.finetune.Finetune",))]
+    finetune: Annotated[Mapping[str, Any], Part("finetune", ("clapbench.training.finetune.base.Finetune",))]
     optimizer: Annotated[
         Mapping[str, Any], Part("optimizer", ("torch.optim.Optimizer",), keys=Optimizer, partial=True)
     ]

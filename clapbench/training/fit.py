@@ -34,7 +34,7 @@ from clapbench.training.data.base import TrainingData
 from clapbench.training.features import Features
 from clapbench.training.geometry import Curve, Geometry, validation_loaders
 from clapbench.training.learn import Learn
-from clapbench.training.terms import check_terms
+from clapbench.training.terms import check_sides, check_terms
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -57,7 +57,11 @@ def check(cfg: DictConfig) -> None:
     ).endswith(".none"):
         raise config.ConfigError("callback: LearningRateMonitor needs a logger, got logger=none. Set logger=csv.")
     kind, arguments = model_class(cfg)
-    check_terms(cfg, encoder=kind, name=str(arguments["name"]), data=build_data(cfg))
+    if "text" not in kind.sides:  # type: ignore[attr-defined]
+        raise config.ConfigError(
+            f"model {arguments['name']!r}: has no text side, and cannot be trained. Choose another model."
+        )
+    check_terms(cfg, build_data(cfg))
 
 
 def describe(cfg: DictConfig) -> str:
@@ -220,16 +224,18 @@ def build(job: Job, data: TrainingData) -> tuple[Learn, Geometry]:
     finetune.apply(encoder)
     objective = config.build(cfg.objective)
     objective.start(encoder.logit_scale)
+    regularizers = {name: config.build(node) for name, node in cfg.regularizer.items()}
+    check_sides(regularizers, moving=finetune.moving_sides(encoder))
     learner = Learn(
         features=Features(
             encoder,
-            finetune,
             content=job.recipe["fingerprint"],
             folder=Path(cfg.cache_dir, "training"),
+            keep_heard=data.keeps_heard,
         ),
         finetune=finetune,
         objective=objective,
-        regularizers={name: config.build(node) for name, node in cfg.regularizer.items()},
+        regularizers=regularizers,
         optimizer=config.build(cfg.optimizer),
         schedule=config.build(cfg.schedule),
         recipe=job.recipe,

@@ -14,10 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from clapbench.encoders.base import unit
 from clapbench.running.batches import CaptionBatch, ClipBatch, Indexed
 from clapbench.training.clouds import Clouds, gather_clouds
-from clapbench.training.data.base import PairBatch, number_of
+from clapbench.training.data.base import NumberedPairs, PairBatch, number_of
 from clapbench.training.features import Features
-from clapbench.training.finetune import Finetune
+from clapbench.training.finetune.base import Finetune
 from clapbench.training.objectives.base import Objective
+from clapbench.training.prepare import prepare
 from clapbench.training.processes import rank
 from clapbench.training.regularizers.base import Regularizer
 from clapbench.training.schedules import schedule_of
@@ -57,13 +58,13 @@ class Learn(pl.LightningModule):
         self.left_out = 0  # clips that could not be read
         self.save_hyperparameters(recipe, logger=False)
 
-    def on_train_start(self) -> None:
-        """Lightning has put every module into train mode: the towers go into the mode of ``finetune``."""
-        self.finetune.set_mode(self.encoder)
-
-    def on_validation_end(self) -> None:
-        """The same after validation."""
-        self.finetune.set_mode(self.encoder)
+    def setup(self, stage: str) -> None:
+        """Before training, computes once what does not move, where the data have an end."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        finite = isinstance(data, NumberedPairs) and data.n_pairs is not None
+        if stage == "fit" and finite and self.features.stores:
+            self.encoder.to(self.trainer.strategy.root_device)
+            data.leave_out(prepare(self.features, data, swapped=self.reads_swapped))
 
     def on_train_batch_start(self, batch: PairBatch, batch_idx: int) -> None:
         """What is drawn in a step, as dropout is, depends on seed, batch and process: a resume draws the same."""

@@ -107,6 +107,7 @@ class TrainingData(pl.LightningDataModule, ABC):
     one, at most 4). ``validation`` makes the loaders that Lightning validates by.
     """
 
+    keeps_heard = False  # True where what the audio tower hears of each clip is worth keeping
     decodes = True  # False where a store holds what the encoder makes of each clip
 
     def __init__(
