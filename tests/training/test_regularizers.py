@@ -158,7 +158,9 @@ def test_sigreg_draws_by_the_step_alone() -> None:
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind", ["spread", "collapsed", "collapsed but for rounding", "one direction", "one meaning"])
+@pytest.mark.parametrize(
+    "kind", ["spread", "collapsed", "collapsed but for rounding", "one direction", "one meaning"]
+)
 def test_gradients_are_finite(number: int, dtype: torch.dtype, kind: str) -> None:
     batch = cast(clouds(), dtype)
     if kind.startswith("collapsed"):
@@ -249,6 +251,7 @@ def test_a_pair_drawn_twice_is_not_its_own_neighbour(side: str) -> None:
     of_row_0 = koleo(once.side(side)[[0, *nearest_to(once.side(side), 0)]])
     term = Koleo(weight=1.0, side=side)
     torch.testing.assert_close(13 * term(twice), 12 * term(once) + of_row_0)
+
 
 def test_equal_rows_are_no_neighbours_and_equal_meanings_no_pairs() -> None:
     twice = cloud()[[*range(12), 0]]
