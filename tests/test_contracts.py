@@ -360,11 +360,12 @@ def test_an_experiment_composes_under_the_root_it_is_for(
         check(composed("evaluate", *chosen))
 
 
-@pytest.mark.parametrize("group", ["model", "bench"])
+@pytest.mark.parametrize("group", ["model", "bench", "objective", "regularizer"])
 def test_every_argument_has_a_kind(group: str) -> None:
     """A key without an annotation is one that nobody checks."""
     for name in yamls(group):
         node = config.shipped(ROOT / "conf" / group / f"{name}.yaml")
+        node = node[name] if group == "regularizer" else node
         kinds = signature_kinds(get_object(node._target_))
         assert [key for key in OmegaConf.to_container(node) if key in kinds and kinds[key] is Any] == []
 

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from training_clouds import cast, cloud, clouds, collapsed, leaves, of_pairs
 
+from clapbench.config import ConfigError
+from clapbench.config.check import signature_kinds
+from clapbench.config.values import fit
 from clapbench.training.regularizers.alignment import Alignment, alignment
 from clapbench.training.regularizers.barlow import Barlow, barlow
 from clapbench.training.regularizers.base import Regularizer, SideRegularizer
@@ -202,6 +205,18 @@ def test_a_term_moves_the_sides_that_it_names(number: int) -> None:
         assert moved == term.sides
         assert batch.swapped.grad is None
         assert not term.reads_swapped
+
+
+@every
+def test_a_weight_below_0_is_for_spectral_entropy_alone(number: int) -> None:
+    kind = type(terms()[number])
+    weight = signature_kinds(kind)["weight"]
+    assert fit(weight, 0.5, key="weight") == 0.5
+    if kind is SpectralEntropy:
+        assert fit(weight, -0.5, key="weight") == -0.5
+    else:
+        with pytest.raises(ConfigError, match=r"weight: needed a number, 0 or more, got -0.5"):
+            fit(weight, -0.5, key="weight")
 
 
 @one_sided
