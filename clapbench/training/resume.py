@@ -41,7 +41,7 @@ class Keep(pl.Callback):
 
     def __init__(self, path: Path, *, every: int) -> None:
         self.path, self.every = path, every
-        self.step = 0
+        self.step, self.stepped = 0, False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning has put its handlers around ours, which save before they end."""
@@ -52,14 +52,14 @@ class Keep(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """After a step, unless validation follows."""
-        stepped = trainer.global_step != self.step  # else gradients accumulate
+        self.stepped = trainer.global_step != self.step  # else gradients accumulate
         self.step = trainer.global_step
-        if stepped and not validates_now(trainer):
+        if self.stepped and not validates_now(trainer):
             self.look(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """After a step's validation, so that its numbers are not lost."""
-        if trainer.state.fn == TrainerFn.FITTING:
+        if trainer.state.fn == TrainerFn.FITTING and self.stepped:
             self.look(trainer)
 
     def look(self, trainer: pl.Trainer) -> None:
