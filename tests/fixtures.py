@@ -149,7 +149,10 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
     "optimizer": dict.fromkeys(["adamw", "sgd"], nothing),
     "schedule": dict.fromkeys(["cosine", "constant"], nothing),
     "callback": dict.fromkeys(["best", "early_stopping", "learning_rate"], nothing),
-    "trainer": {**dict.fromkeys(["auto", "cpu", "gpu"], nothing), "ddp": lambda folder: ["trainer.accelerator=cpu"]},
+    "trainer": {
+        **dict.fromkeys(["auto", "cpu", "gpu"], nothing),
+        "ddp": lambda folder: ["trainer.accelerator=cpu"],
+    },
     "logger": {"none": nothing, "csv": nothing, "wandb": lambda folder: ["logger.mode=offline"]},
     "experiment": dict.fromkeys(
         ["demo", "mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"], nothing

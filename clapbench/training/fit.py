@@ -50,12 +50,18 @@ def check(cfg: DictConfig) -> None:
         )
     for node in cfg.validation.values():
         config.build(node)
-    if cfg.weights == "best" and not any("ModelCheckpoint" in node._target_ for node in cfg.callback.values()):
-        raise config.ConfigError("weights: best needs callback=[best], which keeps the best checkpoint. Add it.")
+    if cfg.weights == "best" and not any(
+        "ModelCheckpoint" in node._target_ for node in cfg.callback.values()
+    ):
+        raise config.ConfigError(
+            "weights: best needs callback=[best], which keeps the best checkpoint. Add it."
+        )
     if any("LearningRateMonitor" in node._target_ for node in cfg.callback.values()) and str(
         cfg.logger._target_
     ).endswith(".none"):
-        raise config.ConfigError("callback: LearningRateMonitor needs a logger, got logger=none. Set logger=csv.")
+        raise config.ConfigError(
+            "callback: LearningRateMonitor needs a logger, got logger=none. Set logger=csv."
+        )
     kind, arguments = model_class(cfg)
     if "text" not in kind.sides:  # type: ignore[attr-defined]
         raise config.ConfigError(
@@ -75,7 +81,9 @@ def describe(cfg: DictConfig) -> str:
     start = "random weights" if not cfg.model.get("pretrained", True) else "released weights"
     if found.checkpoint:
         start = f"step {found.step} of {found.checkpoint}"
-    length = f"{cfg.trainer.max_steps} steps" if cfg.trainer.max_steps > 0 else f"{cfg.trainer.max_epochs} epochs"
+    length = (
+        f"{cfg.trainer.max_steps} steps" if cfg.trainer.max_steps > 0 else f"{cfg.trainer.max_epochs} epochs"
+    )
     return f"{length} from {start} by {terms}; writes {folder.path}"
 
 
@@ -131,13 +139,17 @@ def fit(cfg: DictConfig) -> Path:
     found = resume.find(cfg, recipe, weights=folder.weights, last=folder.last)
     evaluation = evaluation_of(cfg, path=folder.weights)
     if found.result:
-        say(f"done already: {found.result}\nevaluate it: {evaluation}\ntrain it anew: the same with force=true")
+        say(
+            f"done already: {found.result}\nevaluate it: {evaluation}\ntrain it anew: the same with force=true"
+        )
         return found.result
     config.check_writable(folder.last.parent, key="outputs")
     config.check_writable(Path(cfg.cache_dir), key="cache_dir")
     if found.checkpoint:
         say(f"goes on at step {found.step} of {found.checkpoint}")
-    job = Job(cfg=cfg, folder=folder, recipe=recipe, found=found, evaluation=evaluation, folders=tuple(config.TYPED))
+    job = Job(
+        cfg=cfg, folder=folder, recipe=recipe, found=found, evaluation=evaluation, folders=tuple(config.TYPED)
+    )
     advice = f"Type the same command again to go on from {folder.last}, if it was written."
     with stoppable(advice):
         launch.run(work, job, n=devices.processes_to_start(cfg))
@@ -205,7 +217,9 @@ def build_data(cfg: DictConfig) -> TrainingData:
     kind, arguments = model_class(cfg)
     heard = hearing(kind, arguments)  # type: ignore[arg-type]
     if heard is None:
-        raise config.ConfigError(f"model {arguments['name']!r}: its class does not say what it hears of a clip.")
+        raise config.ConfigError(
+            f"model {arguments['name']!r}: its class does not say what it hears of a clip."
+        )
     data: TrainingData = config.build(cfg.data, hearing=heard, num_workers=cfg.loader.num_workers)
     return data
 
@@ -303,7 +317,7 @@ def open_logger(cfg: DictConfig, *, recipe: Mapping[str, Any]) -> Any:
 
 def recipe_of(cfg: DictConfig) -> dict[str, Any]:
     """The configuration in plain values, and what the model's files hold."""
-    task = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain = OmegaConf.to_container(task, resolve=True)
     assert isinstance(plain, dict)
     kind, arguments = model_class(cfg)

@@ -68,7 +68,9 @@ class Learn(pl.LightningModule):
 
     def on_train_batch_start(self, batch: PairBatch, batch_idx: int) -> None:
         """What is drawn in a step, as dropout is, depends on seed, batch and process: a resume draws the same."""
-        torch.manual_seed(number_of(f"{self.hparams['seed']} {self.trainer.fit_loop.total_batch_idx} {rank()}"))
+        torch.manual_seed(
+            number_of(f"{self.hparams['seed']} {self.trainer.fit_loop.total_batch_idx} {rank()}")
+        )
         self.left_out += len(batch.left_out)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
@@ -114,7 +116,7 @@ class Learn(pl.LightningModule):
             f"{', or set trainer.precision=32-true' if '16' in str(self.trainer.precision) else ''}."
         )
 
-    def validation_step(
+    def validation_step(  # type: ignore[override]
         self, batch: ClipBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> Indexed:
         """Unit rows of one batch of a held-out benchmark, with their positions."""
@@ -123,7 +125,9 @@ class Learn(pl.LightningModule):
             rows = self.features.audio(batch.waves, keys)
         else:
             rows = self.features.text(batch.captions)
-        return batch.index.cpu(), unit(unit(rows).float()).cpu()  # in half precision a row is not quite of unit length
+        return batch.index.cpu(), unit(
+            unit(rows).float()
+        ).cpu()  # in half precision a row is not quite of unit length
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The configured optimizer over what moves and the temperature, and its schedule over the estimated steps."""

@@ -22,7 +22,18 @@ from clapbench.running import stopping
 from clapbench.training import processes
 
 # What decides a curve. Of the trainer, what changes the numbers.
-DECIDES = ("fingerprint", "model", "data", "objective", "regularizer", "finetune", "optimizer", "schedule", "seed", "trainer")
+DECIDES = (
+    "fingerprint",
+    "model",
+    "data",
+    "objective",
+    "regularizer",
+    "finetune",
+    "optimizer",
+    "schedule",
+    "seed",
+    "trainer",
+)
 TRAINER = (
     "max_steps",
     "max_epochs",
@@ -81,8 +92,9 @@ class Keep(pl.Callback):
 
 def validates_now(trainer: pl.Trainer) -> bool:
     """Whether validation follows the batch that has just ended."""
-    every = trainer.val_check_batch
-    return trainer.check_val_every_n_epoch is None and (trainer.fit_loop.total_batch_idx + 1) % every == 0
+    if trainer.check_val_every_n_epoch is not None or trainer.val_check_batch is None:
+        return False
+    return (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
 
 
 @dataclass(frozen=True)

@@ -294,7 +294,10 @@ def test_names_are_the_text_that_was_typed(
         ("model=mini_bag", ["mini_bag"]),
         ("-m seed=0,1 regularizer=[variance],[covariance]", ["mini-variance-seed0", "mini-covariance-seed1"]),
         ("-m model=mini,mini_bag regularizer=[],[variance]", ["mini", "mini_bag-variance"]),
-        ("-m objective=infonce,negclip seed=0,1", [f"mini-{one}-seed{n}" for one in ("infonce", "negclip") for n in (0, 1)]),
+        (
+            "-m objective=infonce,negclip seed=0,1",
+            [f"mini-{one}-seed{n}" for one in ("infonce", "negclip") for n in (0, 1)],
+        ),
         ("finetune=all seed=3", ["mini-all-seed3"]),
         ("-m seed=0,1,2 model.name=m${seed}", ["m0", "m1", "m2"]),
         ("-m seed=0,1 name=t${seed}", ["t0", "t1"]),

@@ -49,7 +49,9 @@ def test_the_same_bit_for_bit(
     name = f"{'pool' if more else 'stream'}-{step}-{by.name}"
     with interrupted(monkeypatch, step=step, by=by), pytest.raises((Stopped, Killed)):
         training(name)
-    result, last = (folder / "train" / name / file for file in (f"{name}.safetensors", "checkpoints/last.ckpt"))
+    result, last = (
+        folder / "train" / name / file for file in (f"{name}.safetensors", "checkpoints/last.ckpt")
+    )
     assert (result.exists(), last.exists()) == (False, True)
     training(name)
     undisturbed = training("pool" if more else "stream")  # of the second one on, it is there
@@ -67,7 +69,9 @@ def test_stopping_says_how_to_go_on_and_leaves_the_exit_code_of_its_signal(
     assert stopped.value.code == 143
     assert "stopped by SIGTERM. Type the same command again to go on from" in capsys.readouterr().err
     other = composed("train", *BRIEF, f"outputs={tmp_path}", "optimizer.lr=1e-4", "seed=5")
-    with pytest.raises(ConfigError, match=r"optimizer.lr \(was 0.0015, is 0.0001\), seed \(was 0, is 5\).*null"):
+    with pytest.raises(
+        ConfigError, match=r"optimizer.lr \(was 0.0015, is 0.0001\), seed \(was 0, is 5\).*null"
+    ):
         fit.fit(other)
     assert "step 2 of" in fit.describe(cfg)
     anew = composed("train", *BRIEF, f"outputs={tmp_path}", "optimizer.lr=1e-4", "ckpt_path=null")

@@ -35,7 +35,9 @@ def test_a_warm_up_then_half_a_cosine(optimizer: torch.optim.Optimizer) -> None:
 
 
 def test_a_warm_up_that_leaves_no_step_is_refused(optimizer: torch.optim.Optimizer) -> None:
-    with pytest.raises(ValueError, match=r"warmup_steps: needed fewer than the 12 steps of the training, got 12"):
+    with pytest.raises(
+        ValueError, match=r"warmup_steps: needed fewer than the 12 steps of the training, got 12"
+    ):
         schedule_of(partial(warmup_cosine, warmup_steps=12), optimizer, total_steps=12)
 
 
