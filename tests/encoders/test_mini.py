@@ -207,7 +207,7 @@ def test_a_checkpoint_without_a_vocabulary_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(
-        ValueError, match=r"needed the keys vocabulary and text in the header of .*other\.safetensors"
+        ValueError, match=r"needed vocabulary and text in the header of .*other\.safetensors, .* got no header"
     ):
         MiniClap(name="small", checkpoint=str(path))
 
