@@ -23,7 +23,8 @@ from clapbench.config.check import fields_of, signature_kinds
 from clapbench.config.conf import ConfigError, unknown
 from clapbench.config.schema import ROOTS
 
-NAMING = ("objective", "regularizer", "finetune", "data", "seed")  # what tells trainings apart where it is typed
+# What tells trainings apart, where it is typed.
+NAMING = ("objective", "regularizer", "finetune", "data", "seed")
 LISTS = ("regularizer", "callback", "hydra")  # groups of which a list is chosen
 # A bare word of a value, where Hydra would see a number or a truth value; not inside quotes or ${...}.
 WORD = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\})|([^\s,\[\]{}:'"()]+)""")

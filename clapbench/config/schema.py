@@ -156,9 +156,7 @@ class Train:
         Mapping[str, Any], Part("optimizer", ("torch.optim.Optimizer",), keys=Optimizer, partial=True)
     ]
     schedule: Annotated[Mapping[str, Any], Part("schedule", partial=True)]
-    callback: Annotated[
-        Mapping[str, Any], Part("callback", ("pytorch_lightning.Callback",), many=True)
-    ]
+    callback: Annotated[Mapping[str, Any], Part("callback", ("pytorch_lightning.Callback",), many=True)]
     name: Name
     outputs: Output
     cache_dir: Output
