@@ -24,7 +24,7 @@ WINGS = [
     "sources config probes results scoring grid",
     "rows",
     "sound files console schema sheets kinds statistics",
-    "strict lazy",
+    "strict lazy swapping",
 ]
 LEVEL = {wing: -number for number, line in enumerate(WINGS) for wing in line.split()}
 KNOWS = {  # library -> the only places that may import it
@@ -34,6 +34,8 @@ KNOWS = {  # library -> the only places that may import it
     "matplotlib": ["report"],
     "av": ["sound"],
     "soundfile": ["sound", "benchmarks.synthetic"],
+    "webdataset": ["training"],
+    "braceexpand": ["training"],
 }
 
 
