@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from clapbench.benchmarks.base import Benchmark
-from clapbench.benchmarks.tables import Row, first_names, lacks_columns, read_table, refuse_twins
+from clapbench.benchmarks.captioned import read_captioned
+from clapbench.benchmarks.tables import Row, Speaker
 from clapbench.console import brief
 from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
@@ -18,16 +18,6 @@ from clapbench.scoring.retrieval import items, retrieved
 from clapbench.scoring.similarity import NEAR_TIE, margins_of, similarities_of
 
 log = logging.getLogger(__name__)
-
-# Clotho's caption_1 to caption_5; .1 where a name stands twice
-CAPTION = re.compile(r"caption(_?\d+)?(\.\d+)?")
-FILES = ("file_name", "file", "audio", "filename")  # columns that hold a clip's path
-AUDIOCAPS = ("youtube_id", "start_time")  # or these, which name a segment of a video
-AUDIOCAPS_FILES = (
-    "{youtube_id}.wav",
-    "Y{youtube_id}.wav",
-    "{youtube_id}_{start_time}.wav",
-)  # as people name them
 
 
 class Retrieval(Benchmark):
@@ -64,32 +54,17 @@ class Retrieval(Benchmark):
 
     def read_cases(self) -> list[Case]:
         """A case per clip with its captions; `with_clips` makes them one."""
-        rows = read_table(self.csv, name=self.name, columns=())
-        columns = self.caption_columns(list(rows[0]))
-        paths = self.paths(rows)
+        speaker = Speaker.bench(self.name)
         captions: dict[str, dict[str, None]] = {}
         before: dict[tuple[str, ...], Row] = {}
-        segments: dict[str, tuple[str, ...]] = {}
         repeated = 0
         self.first_row = {}
-        for row, path in zip(rows, paths, strict=True):
-            who = f"bench {self.name!r}: {brief(self.csv)} {row.place}"
-            clip, told = self.files.id_of(path, who=who), [row[column] for column in columns]
-            empty = [column for column, caption in zip(columns, told, strict=True) if not caption.strip()]
-            if empty:
-                raise ValueError(
-                    f"{who}: needed a caption, {empty[0]} is empty. Fill it, or take the row out."
-                )
+        for row, clip, told in read_captioned(self.csv, clips=self.files, speaker=speaker, file=self.file):
             earlier = before.setdefault((row.get("audiocap_id", ""), clip, *told), row)
             if earlier is not row:
                 raise ValueError(
-                    f"{who} repeats {earlier.place} ({brief(clip)}: {brief(repr(told[0]))}). Take one out."
-                )
-            segment = tuple(row[column] for column in AUDIOCAPS if column in row)
-            if segments.setdefault(clip, segment) != segment:
-                raise ValueError(
-                    f"{who}: needed one file per segment, got {brief(clip)} for {segments[clip]} and {segment}. "
-                    f"Set bench.file to a pattern that tells them apart, as '{AUDIOCAPS_FILES[-1]}'."
+                    f"{speaker.of(self.csv, row.place)} repeats {earlier.place} "
+                    f"({brief(clip)}: {brief(repr(told[0]))}). Take one out."
                 )
             self.first_row.setdefault(clip, row.place)
             own = captions.setdefault(clip, {})
@@ -106,44 +81,6 @@ class Retrieval(Benchmark):
             Case(clips=(clip,), captions=tuple(own), match=((True,) * len(own),))
             for clip, own in captions.items()
         ]
-
-    def caption_columns(self, names: Sequence[str]) -> list[str]:
-        """The columns that hold captions. ``ValueError`` where the CSV has none of the formats."""
-        found = [name for name in names if CAPTION.fullmatch(name)]
-        if found and (self.file is not None or set(FILES) & set(names) or set(AUDIOCAPS) <= set(names)):
-            return found
-        raise lacks_columns(
-            f"bench {self.name!r}: {brief(self.csv)}",
-            needed=f"file_name, caption_1 ... (Clotho), or {', '.join(AUDIOCAPS)}, caption (AudioCaps), or one of "
-            f"{', '.join(FILES)} and caption",
-            names=names,
-            known=(*FILES, *AUDIOCAPS, "caption", *(f"caption_{number}" for number in range(10))),
-        )
-
-    def paths(self, rows: Sequence[Row]) -> list[str]:
-        """Each row's clip; where patterns compete, by that which most rows have a file for, the first of equals."""
-        column = next((column for column in FILES if column in rows[0]), None)
-        if self.file is not None:
-            patterns: tuple[str, ...] = (self.file,)
-        else:
-            patterns = AUDIOCAPS_FILES if column is None else (f"{{{column}}}",)
-            used = AUDIOCAPS if column is None else (column,)
-            refuse_twins(rows, used, who=f"bench {self.name!r}: {brief(self.csv)}")
-        try:
-            named = {pattern: [self.files.named(pattern, row) for row in rows] for pattern in patterns}
-        except (KeyError, ValueError, IndexError, AttributeError) as error:
-            raise ValueError(
-                f"bench {self.name!r}: bench.file needs a pattern of the columns of {brief(self.csv)}, "
-                f"{brief(', '.join(rows[0]))}; got {self.file!r} ({error!r}). Correct it."
-            ) from error
-        here = {pattern: sum(map(self.files.has, paths)) for pattern, paths in named.items()}
-        if len(patterns) > 1 and not any(here.values()):
-            raise FileNotFoundError(
-                f"bench {self.name!r}: none of {len(rows)} rows has a file under {brief(self.root)} that is called "
-                f"{' or '.join(patterns)} (first: {first_names(named[patterns[0]][:1])}). "
-                f"Set bench.root=PATH, or bench.file to the pattern of your files."
-            )
-        return named[max(patterns, key=here.__getitem__)]
 
     def with_clips(self, cases: list[Case]) -> list[Case]:
         """One case of the clips on disk and their captions."""
