@@ -51,8 +51,6 @@ class Listed(NumberedPairs):
             raise ClipError(Path(clip), "holds no samples")
         return waves()[number // 2]
 
-    has_swapped = True
-
 
 def both(features: Features) -> list[Tensor]:
     return [features.audio(waves(), CLIPS), features.text(CAPTIONS)]
