@@ -160,7 +160,7 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
             raise ConfigError(f"{override.input_line!r}: needed KEY=VALUE, got no key.")
         if first == "hydra":
             check_hydra_key(key, override.value())
-        if first in ("hydra", "experiment") or "/" in first or "@" in key:
+        if first in ("hydra", "experiment") or "/" in first or override.package is not None:
             continue
         if first not in known:
             other = "train" if root == "evaluate" else "evaluate"
