@@ -157,6 +157,12 @@ def test_the_file_brings_its_normalisation(encoder: M2dPair, golden: dict[str, n
     np.testing.assert_array_equal(encoder.backbone.norm_stats, golden["norm_stats"])
 
 
+def test_the_factor_on_cosines_is_the_file_s_of_2024(encoder: M2dPair) -> None:
+    """That of 2025 holds none."""
+    wanted = {"m2d": None, "m2d_2024": pytest.approx(1 / 0.07)}
+    assert encoder.logit_scale == wanted[encoder.name]
+
+
 def test_everything_is_float32_and_evaluates(encoder: M2dPair) -> None:
     """GTE-base is stored as fp16."""
     assert {value.dtype for value in encoder.state_dict().values()} == {torch.float32}

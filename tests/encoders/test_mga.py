@@ -184,6 +184,15 @@ def test_other_weights_and_modern_keys_give_other_rows(
     assert distance(other.embed_text(golden["captions"].tolist()), golden["text_pre"]) > 0.1
 
 
+def test_the_factor_on_cosines_is_one_over_the_file_s_temperature(encoder: MgaClap) -> None:
+    assert encoder.logit_scale == pytest.approx(1 / 0.07)
+
+
+def test_states_of_captions_are_their_words_and_sep(encoder: MgaClap) -> None:
+    states = encoder.text_states(["rain", "a dog", ""])
+    assert [len(own) for own in states] == [2, 3, 1]
+
+
 def test_everything_is_float32_and_evaluates(encoder: MgaClap) -> None:
     assert all(value.dtype == torch.float32 for value in encoder.parameters())
     assert not any(module.training for module in encoder.modules())
