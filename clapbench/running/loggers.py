@@ -31,6 +31,7 @@ from omegaconf import DictConfig
 from clapbench import config, files
 from clapbench.kinds import Rule, Text
 from clapbench.running.plan import Plan
+from clapbench.sources import checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,9 @@ def record(plan: Plan, *, numbers: Mapping[str, float]) -> None:
         )
         if logger is not None:
             logger.log_metrics(dict(numbers))
+            checkpoint = plan.nodes["model"].get("checkpoint")
+            if checkpoint and (name := checkpoints.training_of(Path(checkpoint).expanduser())):
+                use_model(logger, Path(checkpoint).expanduser(), name=name)
         finish(logger, summary={"n_items": plan.benchmark.n_items})
 
 
@@ -261,11 +265,18 @@ def log_model(logger: Any, path: Path, *, name: str, about: Mapping[str, Any]) -
 
 
 def use_model(logger: Any, path: Path, *, name: str) -> None:
-    """Says of a wandb run that it read the weights of a training: the artifact has the same content, so it is one."""
+    """Says of a wandb run that it read the weights of a training: the artifact has the same content, so it is one.
+
+    wandb takes no such word offline; the run then has the artifact's name and digest in its summary.
+    """
     from pytorch_lightning.loggers import WandbLogger
 
     if isinstance(logger, WandbLogger):
-        logger.experiment.use_artifact(model_artifact(path, name=name))
+        artifact = model_artifact(path, name=name)
+        if logger.experiment.offline:
+            logger.experiment.summary["model_artifact"] = f"{artifact.name} {artifact.digest}"
+        else:
+            logger.experiment.use_artifact(artifact)
 
 
 def model_artifact(path: Path, *, name: str, metadata: dict[str, Any] | None = None) -> Any:
