@@ -1,7 +1,9 @@
 """What each yaml needs to be tried offline: the one place to touch when a yaml is added.
 
-Every file of conf/model, conf/bench, conf/probe, conf/regularizer, conf/trainer, conf/logger and conf/experiment has
-an entry here: the overrides that make it small and local. Values are functions of a temporary folder.
+Every file of conf/model, conf/bench, conf/probe, conf/objective, conf/regularizer, conf/finetune, conf/optimizer,
+conf/schedule, conf/callback, conf/data, conf/trainer, conf/logger and
+conf/experiment has an entry here: the overrides that make it small and local. Values are functions of a temporary
+folder.
 """
 
 from __future__ import annotations
@@ -161,8 +163,22 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         nothing,
     ),
     "probe_set": dict.fromkeys(["paper", "all"], nothing),
-    "regularizer": dict.fromkeys(["variance", "covariance", "swapped_captions", "centroid"], nothing),
-    "trainer": dict.fromkeys(["auto", "cpu", "gpu"], nothing),
+    "objective": dict.fromkeys(["infonce", "negclip", "own_negatives", "sigmoid", "swapped_choice"], nothing),
+    "regularizer": dict.fromkeys(
+        [
+            *("alignment", "barlow", "centroid", "covariance", "koleo"),
+            *("sigreg", "spectral_entropy", "uniformity", "variance"),
+        ],
+        nothing,
+    ),
+    "finetune": dict.fromkeys(["all", "text", "audio", "projection", "lora"], nothing),
+    "optimizer": dict.fromkeys(["adamw", "sgd"], nothing),
+    "schedule": dict.fromkeys(["cosine", "constant"], nothing),
+    "callback": dict.fromkeys(["best", "early_stopping", "learning_rate"], nothing),
+    "trainer": {
+        **dict.fromkeys(["auto", "cpu", "gpu"], nothing),
+        "ddp": lambda folder: ["trainer.accelerator=cpu"],
+    },
     "logger": {"none": nothing, "csv": nothing, "wandb": lambda folder: ["logger.mode=offline"]},
     "experiment": dict.fromkeys(
         ["demo", "mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"], nothing

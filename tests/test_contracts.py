@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,22 @@ from conftest import ROOT, Compose, yamls
 from fixtures import FIXTURES, OUTSIDE, overrides
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
+from safetensors import safe_open
 
 from clapbench import config
 from clapbench.benchmarks.base import Benchmark
 from clapbench.benchmarks.compositional import Compositional
 from clapbench.config.check import signature_kinds
-from clapbench.encoders.base import Encoder, fingerprint
+from clapbench.encoders.base import Encoder, fingerprint, unit
 from clapbench.encoders.outside import Outside
 from clapbench.probes.base import Probe
 from clapbench.probes.paired import bind
 from clapbench.running import certificate
 from clapbench.running.plan import check
 from clapbench.schema import Case, Embeddings
-from clapbench.training.regularizers.base import Clouds, Regularizer
+from clapbench.training.clouds import Clouds
+from clapbench.training.objectives.base import Objective
+from clapbench.training.regularizers.base import Regularizer
 
 CAPTIONS = [
     "A bell ringing before rain falling",
@@ -125,6 +129,109 @@ class TestModel:
         first = fingerprint(kind, arguments)
         assert first == fingerprint(kind, arguments | {"name": "another"})
         assert first != fingerprint(kind, arguments | {"window": 1.5})
+
+
+def named(names: Iterable[str], parts: Iterable[str]) -> set[str]:
+    """Those of ``names`` that are in the ``parts`` of an encoder's towers or heads."""
+    return {name for name in names for part in parts if name == part or name.startswith(f"{part}.")}
+
+
+TRAINABLE = [
+    name
+    for name in models(Encoder)
+    if get_object(OmegaConf.load(ROOT / "conf" / "model" / f"{name}.yaml")._target_).towers
+]
+
+
+def test_only_a_model_without_text_cannot_be_trained() -> None:
+    assert set(models(Encoder)) - set(TRAINABLE) == {"m2d_stacked"}
+
+
+@pytest.mark.parametrize("model", TRAINABLE)
+class TestTraining:
+    @pytest.fixture(autouse=True)
+    def _short(self, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A transformer over a second is quicker than one over ten."""
+        monkeypatch.setattr(encoder, "window", 1.0)
+
+    def test_states_may_come_from_other_batches(self, encoder: Encoder) -> None:
+        clips = waves(encoder)[:2]
+        with torch.inference_mode():
+            heard = encoder.heard(clips)
+            states = [state for clip in heard for state in encoder.audio_states([clip])]
+            audio = encoder.audio_head(states), encoder.audio_features(clips)
+            states = [state for caption in CAPTIONS for state in encoder.text_states([caption])]
+            text = encoder.text_head(states), encoder.text_features(CAPTIONS)
+        for apart, together in (audio, text):
+            assert (unit(apart) - unit(together)).norm(dim=1).max() < 1e-5
+
+    def test_what_towers_and_heads_name_is_what_learns(self, encoder: Encoder) -> None:
+        """Each parameter in them gets a gradient, and no other does: several processes wait for each."""
+        names = [name for name, _ in encoder.named_parameters()]
+        towers, heads = ([*of["audio"], *of["text"]] for of in (encoder.towers, encoder.heads))
+        assert all(named(names, [part]) for part in (*towers, *heads))
+        assert not named(names, towers) & named(names, heads)
+        rows = encoder.audio_features(waves(encoder)[:1]).square().sum()
+        (rows + encoder.text_features(CAPTIONS).square().sum()).backward()
+        learns = {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
+        encoder.zero_grad(set_to_none=True)
+        assert learns == named(names, [*towers, *heads])
+
+    def test_blocks_name_modules_of_both_towers(self, encoder: Encoder) -> None:
+        modules = [name for name, _ in encoder.named_modules()]
+        found = [{name for name in modules if re.fullmatch(block, name)} for block in encoder.blocks]
+        assert all(found)
+        for parts in encoder.towers.values():
+            assert named(set().union(*found), parts)
+
+    def test_what_is_saved_comes_back(
+        self, model: str, encoder: Encoder, composed: Compose, tmp_path: Path
+    ) -> None:
+        """All of it: with nothing of what it was trained from, neither weights nor a text encoder's."""
+        path = tmp_path / "trained.safetensors"
+        encoder.save(path, recipe={"seed": 1}, dtype=torch.float32, logit_scale=12.345678901234567)
+        chosen = [f"model.checkpoint={path}", "model.source=null"]
+        chosen += [f"model.{key}=null" for key in ("text_checkpoint", "text_source") if model == "m2d_2024"]
+        cfg = composed("evaluate", *overrides("model", model, tmp_path), *chosen)
+        loaded = instantiate(cfg.model)
+        held = loaded.state_dict()
+        assert loaded.logit_scale == 12.345678901234567
+        assert not loaded.training
+        with safe_open(path, framework="pt") as file:
+            for key, value in encoder.state_dict().items():
+                assert (
+                    file.get_slice(key).get_dtype() == {torch.float32: "F32", torch.int64: "I64"}[value.dtype]
+                )
+                assert torch.equal(held.pop(key), value)
+        assert not held
+        loaded.window = encoder.window
+        with torch.inference_mode():
+            clips = waves(encoder)[:1]
+            assert torch.equal(loaded.embed_audio(clips), encoder.embed_audio(clips))
+            assert torch.equal(loaded.embed_text(CAPTIONS), encoder.embed_text(CAPTIONS))
+        arguments = {
+            key: value for key, value in OmegaConf.to_container(cfg.model).items() if key != "_target_"
+        }
+        assert "text_checkpoint" not in fingerprint(type(encoder), arguments)
+
+    def test_what_is_not_finite_is_refused_and_what_overflows_is_kept(
+        self, encoder: Encoder, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "trained.safetensors"
+        key, value = next(iter(encoder.named_parameters()))
+        value = value.detach().clone()
+        for broken in (torch.nan, torch.inf):
+            value.view(-1)[0] = broken
+            with pytest.raises(
+                ValueError, match=rf"{type(encoder).__name__}\.save: .*first: {re.escape(key)}\)"
+            ):
+                encoder.save(path, recipe={}, dtype=torch.float16, tensors={key: value})
+            assert not path.exists()
+        value.view(-1)[0] = 1e6
+        encoder.save(path, recipe={}, dtype=torch.float16, tensors={key: value, "fits": torch.ones(2)})
+        with safe_open(path, framework="pt") as file:
+            assert torch.equal(file.get_tensor(key), value)
+            assert file.get_tensor("fits").dtype == torch.float16
 
 
 @pytest.mark.parametrize("model", models(Outside))
@@ -250,15 +357,52 @@ def clouds(*, spread: bool) -> Clouds:
     else:
         line = torch.zeros(d)
         line[: d // 2] = 1.0
-        text = 1.0 + torch.randn(n, 1, generator=generator) * line
+        text = 1.0 + 0.5 * torch.randn(n, 1, generator=generator) * line
         audio, swapped = -text, text.clone()
     return Clouds(
         audio=audio.requires_grad_(),
         text=text.requires_grad_(),
         swapped=swapped.requires_grad_(),
         swapped_of=torch.arange(n),
-        scale=torch.tensor(10.0),
+        clip=torch.arange(n),
+        caption=torch.arange(n),
+        swapped_caption=torch.arange(n, 2 * n),
     )
+
+
+def moved(batch: Clouds) -> set[str]:
+    """The parts of a batch that a backward pass has given a gradient other than 0; each gradient is finite."""
+    gradients = {name: getattr(batch, name).grad for name in ("audio", "text", "swapped")}
+    given = {name: gradient for name, gradient in gradients.items() if gradient is not None}
+    assert all(gradient.isfinite().all() for gradient in given.values())
+    return {name for name, gradient in given.items() if gradient.any()}
+
+
+@pytest.mark.parametrize("name", yamls("objective"))
+class TestObjective:
+    @pytest.fixture
+    def objective(self, name: str, tmp_path: Path) -> Objective:
+        assert overrides("objective", name, tmp_path)
+        return instantiate(config.shipped(config.find("objective", name)))
+
+    def test_finite_loss_and_gradient_and_swapped_captions_read_where_it_is_said(
+        self, objective: Objective
+    ) -> None:
+        for spread in (True, False):
+            batch = clouds(spread=spread)
+            loss = objective(batch)
+            assert loss.isfinite()
+            loss.backward()
+            assert moved(batch) == {"audio", "text"} | ({"swapped"} if objective.reads_swapped else set())
+
+    def test_lower_on_pairs_that_match_than_on_a_collapsed_cloud(self, objective: Objective) -> None:
+        assert objective(clouds(spread=True)) < objective(clouds(spread=False))
+
+    def test_the_temperature_of_the_configuration_is_the_start(self, name: str, tmp_path: Path) -> None:
+        node = config.shipped(config.find("objective", name))
+        objective = instantiate(node, temperature=0.02)
+        objective.start(30.0)
+        torch.testing.assert_close(objective.scale.detach(), torch.tensor(50.0))
 
 
 @pytest.mark.parametrize("name", yamls("regularizer"))
@@ -273,15 +417,13 @@ class TestRegularizer:
 
         return with_weight
 
-    def test_finite_gradient(self, build) -> None:
+    def test_finite_gradient_of_the_sides_that_are_named(self, build) -> None:
         for spread in (True, False):
-            batch = clouds(spread=spread)
-            build(1.0)(batch).backward()
-            gradients = [
-                side.grad for side in (batch.audio, batch.text, batch.swapped) if side.grad is not None
-            ]
-            assert gradients
-            assert all(gradient.isfinite().all() for gradient in gradients)
+            batch, term = clouds(spread=spread), build(1.0)
+            term(batch).backward()
+            named = term.sides | ({"swapped"} if term.reads_swapped else set())
+            assert moved(batch) <= named
+        assert moved(batch) == named  # a collapsed cloud
 
     def test_weight_scales_and_zero_adds_nothing(self, build) -> None:
         batch = clouds(spread=False)
@@ -323,11 +465,12 @@ def test_an_experiment_composes_under_the_root_it_is_for(
         check(composed("evaluate", *chosen))
 
 
-@pytest.mark.parametrize("group", ["model", "bench"])
+@pytest.mark.parametrize("group", ["model", "bench", "objective", "regularizer", "finetune"])
 def test_every_argument_has_a_kind(group: str) -> None:
     """A key without an annotation is one that nobody checks."""
     for name in yamls(group):
         node = config.shipped(ROOT / "conf" / group / f"{name}.yaml")
+        node = node[name] if group == "regularizer" else node
         kinds = signature_kinds(get_object(node._target_))
         assert [key for key in OmegaConf.to_container(node) if key in kinds and kinds[key] is Any] == []
 

@@ -32,6 +32,7 @@ KNOWS = {  # library -> the only places that may import it
     "hydra": ["cli", "hooks", "config", "running", "training", "fetch"],
     "pytorch_lightning": ["running", "training"],
     "matplotlib": ["report"],
+    "peft": ["training.finetune"],
     "av": ["sound"],
     "soundfile": ["sound", "benchmarks.synthetic"],
     "webdataset": ["training"],

@@ -54,7 +54,10 @@ def collapsed(batch: Clouds) -> Clouds:
 def of_pairs(batch: Clouds, rows: list[int]) -> Clouds:
     """The pairs with these numbers in this order, with their swapped captions; a number may come twice."""
     kept = [
-        (new, k) for new, old in enumerate(rows) for k, of in enumerate(batch.swapped_of.tolist()) if of == old
+        (new, k)
+        for new, old in enumerate(rows)
+        for k, of in enumerate(batch.swapped_of.tolist())
+        if of == old
     ]
     index, owned = torch.tensor(rows), torch.tensor([k for _, k in kept], dtype=torch.long)
     return Clouds(

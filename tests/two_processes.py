@@ -20,7 +20,10 @@ from training_clouds import clouds, of_pairs
 from clapbench.training.clouds import Clouds, gather_clouds
 
 Step = dict[str, Tensor]  # the loss, and the gradient of each parameter
-PAIRS = ([0, 3, 1, 4, 7, 9, 11], [2, 5, 6, 8, 10])  # of the processes; the first also has every swapped caption
+PAIRS = (
+    [0, 3, 1, 4, 7, 9, 11],
+    [2, 5, 6, 8, 10],
+)  # of the processes; the first also has every swapped caption
 
 
 def batch_of(rows: list[int]) -> Clouds:
@@ -44,7 +47,8 @@ def steps(batch: Clouds) -> dict[str, Step]:
     for name, term in terms().items():
         generator = torch.Generator().manual_seed(9)
         audio, text = (
-            (0.2 * torch.randn(5, 4, generator=generator, dtype=torch.float64)).requires_grad_() for _ in range(2)
+            (0.2 * torch.randn(5, 4, generator=generator, dtype=torch.float64)).requires_grad_()
+            for _ in range(2)
         )
         features = gather_clouds(
             Clouds(

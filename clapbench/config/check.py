@@ -118,7 +118,9 @@ def fitted_node(part: Part, node: Any, *, key: str) -> Iterator[tuple[str, Any]]
         hint = f"one of {options}" if options else "a mapping with _target_"
         raise ConfigError(f"{key}: needed {hint}; got {_told(node)}. Type {key}=NAME.")
     if part.partial and node.get("_partial_") is not True:
-        raise ConfigError(f"{key}._partial_: needed true, got {_told(node.get('_partial_'))}. Set it to true.")
+        raise ConfigError(
+            f"{key}._partial_: needed true, got {_told(node.get('_partial_'))}. Set it to true."
+        )
     parameters = arguments_of(part, node, key=key)
     for name in node:
         if name == "_target_" or (name == "_partial_" and part.partial):

@@ -23,7 +23,8 @@ from clapbench.config.check import fields_of, signature_kinds
 from clapbench.config.conf import ConfigError, unknown
 from clapbench.config.schema import ROOTS
 
-NAMING = ("objective", "regularizer", "finetune", "data", "seed")  # what tells trainings apart where it is typed
+# What tells trainings apart, where it is typed.
+NAMING = ("objective", "regularizer", "finetune", "data", "seed")
 LISTS = ("regularizer", "callback", "hydra")  # groups of which a list is chosen
 # A bare word of a value, where Hydra would see a number or a truth value; not inside quotes or ${...}.
 WORD = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\})|([^\s,\[\]{}:'"()]+)""")
@@ -159,7 +160,7 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
             raise ConfigError(f"{override.input_line!r}: needed KEY=VALUE, got no key.")
         if first == "hydra":
             check_hydra_key(key, override.value())
-        if first in ("hydra", "experiment") or "/" in first or "@" in key:
+        if first in ("hydra", "experiment") or "/" in first or override.package is not None:
             continue
         if first not in known:
             other = "train" if root == "evaluate" else "evaluate"

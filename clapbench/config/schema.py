@@ -151,14 +151,12 @@ class Train:
     objective: Annotated[
         Mapping[str, Any], Part("objective", ("clapbench.training.objectives.base.Objective",))
     ]
-    finetune: Annotated[Mapping[str, Any], Part("finetune", ("clapbench.training.finetune.Finetune",))]
+    finetune: Annotated[Mapping[str, Any], Part("finetune", ("clapbench.training.finetune.base.Finetune",))]
     optimizer: Annotated[
         Mapping[str, Any], Part("optimizer", ("torch.optim.Optimizer",), keys=Optimizer, partial=True)
     ]
     schedule: Annotated[Mapping[str, Any], Part("schedule", partial=True)]
-    callback: Annotated[
-        Mapping[str, Any], Part("callback", ("pytorch_lightning.Callback",), many=True)
-    ]
+    callback: Annotated[Mapping[str, Any], Part("callback", ("pytorch_lightning.Callback",), many=True)]
     name: Name
     outputs: Output
     cache_dir: Output

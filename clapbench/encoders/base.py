@@ -10,13 +10,12 @@ import inspect
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clapbench.files import stable_name
@@ -26,6 +25,10 @@ from clapbench.sources import checkpoints, tokenizers
 # Arguments that only name a model or a place; what lies there counts by its content.
 PLACES = {"name", "source", "checkpoint", "sha256", "text_source", "text_checkpoint", "tokenizer"}
 
+Scale = tuple[
+    str, Callable[[Tensor], Tensor]
+]  # a key, and what makes the factor on cosines of the number there
+
 
 class Encoder(nn.Module, ABC):
     """One model. Rows of ``embed_*`` have unit length; ``*_features`` are the same rows before that.
@@ -33,6 +36,7 @@ class Encoder(nn.Module, ABC):
     ``recipe`` is a version that a change of preprocessing raises: it is part of the cache key.
     """
 
+    name: str  # as messages and cells call it
     recipe: int
     sample_rate: int  # Hz
     window: float | int | None  # seconds from the head of a clip; None: the whole clip
@@ -130,10 +134,77 @@ class Encoder(nn.Module, ABC):
         """What a checkpoint needs besides its tensors to be loaded again."""
         return {}
 
-    def save(self, path: Path, *, recipe: Mapping[str, Any], dtype: torch.dtype) -> None:
-        """Writes safetensors in ``dtype``, with `metadata` and the training ``recipe`` in the header."""
-        tensors = {key: value.to("cpu", dtype).contiguous() for key, value in self.state_dict().items()}
-        save_file(tensors, path, metadata={"format": "pt", "recipe": json.dumps(recipe), **self.metadata()})
+    def save(
+        self,
+        path: Path,
+        *,
+        recipe: Mapping[str, Any],
+        dtype: torch.dtype,
+        logit_scale: float | None = None,
+        tensors: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Writes the whole encoder, as `checkpoints.write` stores tensors, for `load` to read.
+
+        The header holds the training ``recipe``, the class, `metadata` and the factor on cosines (None: the one that
+        the weights came with). ``tensors`` stand in for those of `state_dict`, under its keys.
+        """
+        scale = self.logit_scale if logit_scale is None else logit_scale
+        header = {
+            "format": "pt",
+            "recipe": json.dumps(recipe),
+            "class": class_name(type(self)),
+            **self.metadata(),
+        }
+        checkpoints.write(
+            path,
+            self.state_dict() if tensors is None else tensors,
+            dtype=dtype,
+            header=header if scale is None else {**header, "logit_scale": repr(float(scale))},
+            who=f"{type(self).__name__}.save",
+        )
+
+    def read(
+        self,
+        *,
+        checkpoint: str | Path | None,
+        source: str | None,
+        sha256: str | None,
+        part: str | None = None,
+        keys: tuple[str, ...] = ("recipe",),
+    ) -> checkpoints.Weights:
+        """This encoder's file, for `load`; the arguments are those of `checkpoints.read`."""
+        return checkpoints.read(
+            checkpoint=checkpoint,
+            source=source,
+            sha256=sha256,
+            part=part,
+            keys=keys,
+            encoder=class_name(type(self)),
+            model=self.name,
+        )
+
+    def load(
+        self,
+        weights: checkpoints.Weights,
+        *,
+        into: nn.Module | None = None,
+        unused: Iterable[str] = (),
+        rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+        scale: Scale | None = None,
+    ) -> None:
+        """Fills every module and sets `logit_scale`; the encoder is then ready to evaluate.
+
+        What train.py wrote is loaded as it is. The rest says what a released file of this model is: the module that it
+        is of (None: the encoder), ``unused`` and ``rename`` as in `checkpoints.load_into`, and in ``scale`` the key of
+        the number that the factor on cosines is made of, and how.
+        """
+        if weights.header is not None:
+            into, unused, rename = self, (), None
+        checkpoints.load_into(
+            into or self, weights.tensors, path=weights.path, model=self.name, unused=unused, rename=rename
+        )
+        self.logit_scale = scale_of(weights, scale)
+        self.eval()
 
 
 def unit(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
@@ -141,15 +212,31 @@ def unit(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return nn.functional.normalize(features, dim=-1)
 
 
+def scale_of(weights: checkpoints.Weights, scale: Scale | None) -> float | None:
+    """The factor on cosines that some weights were trained with; None where their file does not say."""
+    if weights.header is not None:
+        return float(weights.header["logit_scale"]) if "logit_scale" in weights.header else None
+    if scale is None or scale[0] not in weights.tensors:
+        return None
+    key, function = scale
+    factor = float(function(weights.tensors[key].double()))
+    return factor if 0 < factor < math.inf else None
+
+
+def class_name(encoder: type[Encoder]) -> str:
+    """What a class is called in keys of caches and in headers of checkpoints."""
+    return stable_name(f"{encoder.__module__}.{encoder.__qualname__}")
+
+
 def fingerprint(encoder: type[Encoder], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What decides this encoder's embeddings, found without loading a weight.
 
     The class, its recipe, every constructor argument but those that only name a place, and the SHA-256 of what lies
-    there: checkpoint, text checkpoint, tokenizer.
+    there: checkpoint, text checkpoint (a checkpoint that train.py wrote holds its text side), tokenizer.
     """
     model = arguments["name"]
     record: dict[str, Any] = {
-        "class": stable_name(f"{encoder.__module__}.{encoder.__qualname__}"),
+        "class": class_name(encoder),
         "recipe": encoder.recipe,
         "arguments": {key: arguments[key] for key in sorted(arguments.keys() - PLACES)},
     }
@@ -164,6 +251,8 @@ def fingerprint(encoder: type[Encoder], arguments: Mapping[str, Any]) -> dict[st
                     model=model,
                 )
                 record[what] = {"file": path.name, "sha256": sha256}
+                if checkpoints.is_trained(path, model=model):
+                    break
     if (tokenizer := arguments.get("tokenizer")) is not None:
         record["tokenizer"] = tokenizers.find_tokenizer(tokenizer, model=model)[1]
     return record

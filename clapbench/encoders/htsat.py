@@ -10,7 +10,6 @@ Source: Chen et al. 2022 (HTS-AT: A Hierarchical Token-Semantic Audio Transforme
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -39,6 +38,10 @@ UNUSED = (
 CPU_GROUP = 4  # clips at once: what a CPU's cache holds; at 16 each took a third longer
 GROUP = 64  # elsewhere
 
+# Beginnings of the names of what is run, and so can be trained, and the names of the tower's blocks.
+RUN = ("batch_norm", "patch_embed.proj", "patch_embed.norm", "layers", "norm")
+BLOCKS = r"layers\.\d+\.blocks\.\d+"
+
 RENAMES = [
     (r"^bn0\.", "batch_norm."),
     (r"\.norm1\.", ".layernorm_before."),
@@ -54,6 +57,7 @@ def audio_tower(*, fusion: bool) -> ClapAudioEncoder:
     """The tower with random weights; with ``fusion`` it holds LAION-CLAP's layers that fuse views of a long clip.
 
     They are not run: a clip is cut to what the tower hears, and the original, too, skips them where none is longer.
+    They are not in `RUN`.
     """
     tower = ClapAudioEncoder(
         ClapAudioConfig(
@@ -118,10 +122,13 @@ def rename(tensors: dict[str, Tensor], *, prefix: str, to: str) -> dict[str, Ten
     return renamed
 
 
-def groups(waves: list[Float[Tensor, " _"]]) -> Iterator[list[Float[Tensor, " _"]]]:
-    """``waves`` in as many at once as the tower encodes fastest."""
-    size = CPU_GROUP if waves[0].is_cpu else GROUP
-    return (waves[start : start + size] for start in range(0, len(waves), size))
+def groups(clips: list[Tensor], *, whole: bool = False) -> list[list[int]]:
+    """The numbers of ``clips`` in as many at once as the tower encodes fastest.
+
+    ``whole``: all at once, as BatchNorm needs them while it trains.
+    """
+    numbers, size = list(range(len(clips))), CPU_GROUP if clips[0].is_cpu else GROUP
+    return [numbers] if whole else [numbers[start : start + size] for start in range(0, len(clips), size)]
 
 
 def decibels(power: Float[Tensor, "b mels frames"]) -> Float[Tensor, "b 1 frames mels"]:

@@ -22,10 +22,10 @@ from transformers import RobertaConfig, RobertaModel
 from transformers.initialization import no_init_weights
 
 from clapbench.encoders import htsat
+from clapbench.encoders.stages import StagedEncoder, in_groups
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
 from clapbench.kinds import Checkpoint, Name, Sha256, Text, UpTo10s
 from clapbench.sound.mel import MelPower
-from clapbench.sources import checkpoints
 
 LONGEST = 10.0  # seconds that the model hears
 TOKENS = 77  # of a caption, <s> and </s> included
@@ -39,7 +39,7 @@ UNUSED = (
 )
 
 
-class LaionClap(TokenEncoder):
+class LaionClap(TokenEncoder, StagedEncoder):
     """Arguments are those of conf/model/laion.yaml.
 
     ``window``: seconds from the head of a clip, at most 10. Raises ValueError for another window or a file of another
@@ -49,6 +49,9 @@ class LaionClap(TokenEncoder):
     recipe = 1
     sample_rate = 48_000
     window: float
+    towers = {"audio": tuple(f"audio_branch.{part}" for part in htsat.RUN), "text": ("text_branch",)}
+    heads = {"audio": ("audio_projection",), "text": ("text_projection",)}
+    blocks = (rf"audio_branch\.{htsat.BLOCKS}", r"text_branch\.encoder\.layer\.\d+")
 
     def __init__(
         self,
@@ -69,8 +72,7 @@ class LaionClap(TokenEncoder):
             )
         self.name, self.window = name, window
         self.tokenizer = Tokenizer(tokenizer, max_length=TOKENS, model=name)
-        path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
-        tensors = checkpoints.read_torch(path, part="state_dict", model=name)
+        weights = self.read(checkpoint=checkpoint, source=source, sha256=sha256, part="state_dict")
 
         self.mel = MelPower(
             sample_rate=self.sample_rate,
@@ -88,19 +90,16 @@ class LaionClap(TokenEncoder):
                 )
             )
             self.text_projection = projection()
-        checkpoints.load_into(
-            self,
-            tensors,
-            path=path,
-            model=name,
+        self.load(
+            weights,
             unused=UNUSED,
             rename=partial(htsat.rename, prefix="audio_branch.", to="audio_branch."),
+            scale=("logit_scale_a", torch.exp),
         )
-        self.eval()
 
-    def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 512"]:
-        """Features of 48 kHz waves, clips of one length together."""
-        return torch.cat([self.log_mel_features(self.log_mel(group)) for group in htsat.groups(waves)])
+    def heard(self, waves: list[Float[Tensor, " _"]]) -> list[Float[Tensor, "1 1001 64"]]:
+        """Log-mel spectrograms of 48 kHz waves."""
+        return in_groups(self.log_mel, waves, groups=htsat.groups(waves))
 
     def log_mel(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 1 1001 64"]:
         """Decibels of the head of each clip, filled up to 10 s."""
@@ -108,16 +107,27 @@ class LaionClap(TokenEncoder):
         filled = [repeat_pad(wave[:heard], samples=round(LONGEST * self.sample_rate)) for wave in waves]
         return htsat.decibels(self.mel(through_int16(torch.stack(filled))))
 
-    def log_mel_features(self, log_mel: Float[Tensor, "n 1 1001 64"]) -> Float[Tensor, "n 512"]:
-        """Features of a log-mel spectrogram: HTS-AT, then the projection."""
-        return self.audio_projection(self.audio_branch(log_mel).pooler_output)
+    def audio_states(self, heard: list[Float[Tensor, "1 1001 64"]]) -> list[Float[Tensor, " 768"]]:
+        """HTS-AT's pooled output for each clip."""
+        groups = htsat.groups(heard, whole=self.audio_branch.training)
+        return in_groups(
+            lambda clips: self.audio_branch(torch.stack(clips)).pooler_output, heard, groups=groups
+        )
 
-    def token_features(
+    def audio_head(self, states: list[Float[Tensor, " 768"]]) -> Float[Tensor, "n 512"]:
+        """The projection of clips."""
+        return self.audio_projection(torch.stack(states))
+
+    def token_states(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
-    ) -> Float[Tensor, "n 512"]:
-        """Features of captions: RoBERTa's pooled output, projected."""
+    ) -> list[Float[Tensor, " 768"]]:
+        """RoBERTa's pooled output for each caption."""
         ids, mask = without_padding(input_ids, attention_mask)
-        return self.text_projection(self.text_branch(input_ids=ids, attention_mask=mask).pooler_output)
+        return list(self.text_branch(input_ids=ids, attention_mask=mask).pooler_output)
+
+    def text_head(self, states: list[Float[Tensor, " 768"]]) -> Float[Tensor, "n 512"]:
+        """The projection of captions."""
+        return self.text_projection(torch.stack(states))
 
 
 def projection() -> nn.Sequential:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 from transformers.initialization import no_init_weights
 
-from clapbench.encoders.base import Encoder, silence_after
+from clapbench.encoders.base import silence_after
+from clapbench.encoders.stages import StagedEncoder, alike, in_groups
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer
 from clapbench.kinds import Checkpoint, Name, Place, Seconds, Sha256, Text
 from clapbench.sound.mel import MelPower
@@ -32,7 +33,7 @@ POSITIONS = 512  # tokens that BERT takes
 NORM_STATS = (-7.1, 4.2)  # mean and standard deviation of log-mel, where the file holds none
 
 
-class M2dAudio(Encoder):
+class M2dAudio(StagedEncoder):
     """The audio side, and what the releases share: front end, window, batches.
 
     ``window``: seconds from the head, zero-padded to it as the study does, in chunks where it is longer than one;
@@ -57,22 +58,33 @@ class M2dAudio(Encoder):
         with no_init_weights():
             self.backbone = AudioTower(frames=frames, audio_proj=audio_proj())
 
-    def log_mel(self, waves: Float[Tensor, "n samples"]) -> Float[Tensor, "n mels frames"]:
-        """Log-mel spectrogram before normalisation."""
-        return torch.log(self.mel(waves) + 2.0**-23)
+    def heard(self, waves: list[Float[Tensor, " _"]]) -> list[Float[Tensor, "mels _"]]:
+        """Log-mel spectrograms before normalisation.
 
-    def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
-        """Clips of equal length go together, so that no row knows its neighbours; a window makes all lengths equal."""
+        Clips of equal length go together here and later, so that no row knows its neighbours; a window makes all
+        lengths equal.
+        """
         limit = None if self.window is None else round(self.window * self.sample_rate)
         heads = [wave[:limit] for wave in waves]
         least = N_FFT // 2 + 1  # samples: what the spectrum's reflection needs
-        lengths = [max(limit or len(head), least) for head in heads]
-        rows: dict[int, Tensor] = {}
-        for length in sorted(set(lengths)):
-            group = [index for index, own in enumerate(lengths) if own == length]
-            padded = silence_after([heads[index] for index in group], samples=length)
-            rows.update(zip(group, self.backbone(self.log_mel(padded)), strict=True))
-        return torch.stack([rows[index] for index in range(len(waves))])
+        padded = [silence_after([head], samples=max(limit or len(head), least))[0] for head in heads]
+        groups = alike([len(clip) for clip in padded])
+        return in_groups(lambda clips: self.log_mel(torch.stack(clips)), padded, groups=groups)
+
+    def log_mel(self, waves: Float[Tensor, "n samples"]) -> Float[Tensor, "n mels frames"]:
+        """`heard` of waves of one length."""
+        return torch.log(self.mel(waves) + 2.0**-23)
+
+    def audio_states(self, heard: list[Float[Tensor, "mels _"]]) -> list[Float[Tensor, "rows _ d"]]:
+        """The tokens of each clip by frequency and time."""
+        groups = alike([clip.shape for clip in heard])
+        return in_groups(lambda clips: self.backbone(torch.stack(clips)), heard, groups=groups)
+
+    def audio_head(self, states: list[Float[Tensor, "rows _ d"]]) -> Float[Tensor, "n features"]:
+        """The projection of each clip's tokens."""
+        groups = alike([clip.shape for clip in states])
+        project = self.backbone.audio_proj
+        return torch.stack(in_groups(lambda clips: project(torch.stack(clips)), states, groups=groups))
 
 
 class M2dStacked(M2dAudio):
@@ -93,20 +105,13 @@ class M2dStacked(M2dAudio):
         window: Seconds | None = 10.0,
     ) -> None:
         super().__init__(name=name, window=window, frames=1001, audio_proj=Stacked)
-        path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
-        checkpoints.load_into(
-            self,
-            checkpoints.read_torch(path, part="model", model=name),
-            path=path,
-            model=name,
-            unused=[r"text_encoder\..*", r"backbone\.audio_proj\..*"],
+        self.load(
+            self.read(checkpoint=checkpoint, source=source, sha256=sha256, part="model"),
+            unused=[r"text_encoder\..*", r"backbone\.audio_proj\..*", "logit_scale"],
             rename=lambda tensors: with_norm_stats(tensors, key="backbone.norm_stats"),
         )
-        self.eval()
 
-    def token_features(
-        self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
-    ) -> Float[Tensor, "n d"]:
+    def token_states(self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]) -> list[Tensor]:
         """Refused: this recipe has no text side."""
         raise self._no_text()
 
@@ -122,7 +127,16 @@ class M2dStacked(M2dAudio):
 
 
 class M2dPair(M2dAudio, TokenEncoder):
-    """Audio and text: a BERT-base, and its tokenizer."""
+    """Audio and text: a BERT-base, and its tokenizer. Its text side has no head."""
+
+    towers = {
+        "audio": tuple(
+            f"backbone.{part}" for part in ("patch_embed", "cls_token", "pos_embed", "blocks", "norm")
+        ),
+        "text": ("text_encoder",),
+    }
+    heads = {"audio": ("backbone.audio_proj",), "text": ()}
+    blocks = (r"backbone\.blocks\.\d+", r"text_encoder\.encoder\.layer\.\d+")
 
     def __init__(
         self,
@@ -161,13 +175,9 @@ class M2dClap(M2dPair):
         super().__init__(
             name=name, window=window, frames=1001, audio_proj=SemanticProjector, tokenizer=tokenizer
         )
-        path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
-        checkpoints.load_into(
-            self,
-            checkpoints.read_torch(path, part="model", model=name),
-            path=path,
-            model=name,
-            unused=[r"text_encoder\.text_encoder\.pooler\..*"],
+        self.load(
+            self.read(checkpoint=checkpoint, source=source, sha256=sha256, part="model"),
+            unused=[r"text_encoder\.text_encoder\.pooler\..*", "logit_scale"],
             rename=lambda tensors: with_norm_stats(
                 {
                     key.replace("text_encoder.text_encoder.", "text_encoder."): value
@@ -175,14 +185,14 @@ class M2dClap(M2dPair):
                 },
                 key="backbone.norm_stats",
             ),
+            scale=("logit_scale", torch.exp),
         )
-        self.eval()
 
-    def token_features(
+    def token_states(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
-    ) -> Float[Tensor, "n d"]:
+    ) -> list[Float[Tensor, " d"]]:
         """BERT's hidden state of [CLS]."""
-        return self.hidden_states(input_ids, attention_mask)[:, 0]
+        return list(self.hidden_states(input_ids, attention_mask)[:, 0])
 
 
 class M2dClap2024(M2dPair):
@@ -205,15 +215,16 @@ class M2dClap2024(M2dPair):
         window: Seconds | None = 10.0,
     ) -> None:
         super().__init__(name=name, window=window, frames=608, audio_proj=MeanProjector, tokenizer=tokenizer)
-        path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
-        checkpoints.load_into(
-            self.backbone,
-            checkpoints.read_torch(path, part="model", model=name),
-            path=path,
-            model=name,
+        weights = self.read(checkpoint=checkpoint, source=source, sha256=sha256, part="model")
+        self.load(
+            weights,
+            into=self.backbone,
             unused=["decoder_.*", "target_.*", "mask_token", "logit_scale"],  # its pre-training's
             rename=lambda tensors: with_norm_stats(tensors, key="norm_stats"),
+            scale=("logit_scale", torch.exp),
         )
+        if weights.header is not None:  # train.py wrote the text side, too
+            return
         path, _ = checkpoints.find(checkpoint=text_checkpoint, source=text_source, sha256=None, model=name)
         checkpoints.load_into(
             self.text_encoder,
@@ -222,15 +233,14 @@ class M2dClap2024(M2dPair):
             model=name,
             unused=[r"pooler\..*"],
         )
-        self.eval()
 
-    def token_features(
+    def token_states(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
-    ) -> Float[Tensor, "n d"]:
+    ) -> list[Float[Tensor, " d"]]:
         """Mean of GTE's hidden states over the caption's tokens, [CLS] and [SEP] among them."""
         present = attention_mask.unsqueeze(-1)
         hidden = self.hidden_states(input_ids, attention_mask)
-        return (hidden * present).sum(dim=1) / present.sum(dim=1)
+        return list((hidden * present).sum(dim=1) / present.sum(dim=1))
 
 
 def with_norm_stats(tensors: dict[str, Tensor], *, key: str) -> dict[str, Tensor]:
@@ -239,7 +249,7 @@ def with_norm_stats(tensors: dict[str, Tensor], *, key: str) -> dict[str, Tensor
 
 
 class AudioTower(nn.Module):
-    """Log-mel of any length to features; ``frames`` to a chunk. Modules bear the names that they have in the files."""
+    """Log-mel of any length to tokens; ``frames`` to a chunk. Modules bear the names that they have in the files."""
 
     norm_stats: Tensor
 
@@ -254,12 +264,8 @@ class AudioTower(nn.Module):
         self.norm = nn.LayerNorm(WIDTH, eps=1e-6)
         self.audio_proj = audio_proj
 
-    def forward(self, log_mel: Float[Tensor, "n mels frames"]) -> Float[Tensor, "n d"]:
-        """The projected features of log-mel spectrograms."""
-        return self.audio_proj(self.tokens(log_mel))
-
-    def tokens(self, log_mel: Float[Tensor, "n mels frames"]) -> Float[Tensor, "n rows columns d"]:
-        """Tokens by frequency and time, those of all chunks side by side."""
+    def forward(self, log_mel: Float[Tensor, "n mels frames"]) -> Float[Tensor, "n rows columns d"]:
+        """Tokens by frequency and time, those of all chunks side by side: what ``audio_proj`` takes."""
         mean, std = self.norm_stats
         chunks = ((log_mel - mean) / std).to(self.cls_token.dtype).split(self.frames, dim=-1)
         return torch.cat([self._encode(chunk) for chunk in chunks], dim=2)

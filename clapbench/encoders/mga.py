@@ -31,10 +31,10 @@ from transformers.models.clap.modeling_clap import ClapAudioEncoder
 
 from clapbench.encoders import htsat
 from clapbench.encoders.base import silence_after
+from clapbench.encoders.stages import StagedEncoder, in_groups
 from clapbench.encoders.tokens import TokenEncoder, Tokenizer, without_padding
 from clapbench.kinds import Checkpoint, Name, Sha256, Text, UpTo10s
 from clapbench.sound.mel import MelPower
-from clapbench.sources import checkpoints
 
 LONGEST = 10.0  # seconds that the model hears
 TOKENS = 30  # of a caption, [CLS] and [SEP] included
@@ -50,7 +50,7 @@ UNUSED = (
 )
 
 
-class MgaClap(TokenEncoder):
+class MgaClap(TokenEncoder, StagedEncoder):
     """Arguments are those of conf/model/mga.yaml.
 
     ``window``: seconds from the head of a clip, at most 10. Raises ValueError for another window or a file of another
@@ -60,6 +60,9 @@ class MgaClap(TokenEncoder):
     recipe = 1
     sample_rate = 32_000
     window: float
+    towers = {"audio": tuple(f"audio_encoder.{part}" for part in htsat.RUN), "text": ("text_encoder",)}
+    heads = {"audio": ("frame_proj", "codebook"), "text": ("word_proj", "codebook")}
+    blocks = (rf"audio_encoder\.{htsat.BLOCKS}", r"text_encoder\.encoder\.layer\.\d+")
 
     def __init__(
         self,
@@ -79,8 +82,7 @@ class MgaClap(TokenEncoder):
             )
         self.name, self.window = name, window
         self.tokenizer = Tokenizer(tokenizer, max_length=TOKENS, model=name)
-        path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
-        tensors = checkpoints.read_torch(path, part="model", model=name)
+        weights = self.read(checkpoint=checkpoint, source=source, sha256=sha256, part="model")
 
         self.mel = MelPower(sample_rate=self.sample_rate, hop=320, **htsat.MEL)
         with no_init_weights():  # each of them comes from the file
@@ -89,41 +91,46 @@ class MgaClap(TokenEncoder):
             self.text_encoder = BertModel(BertConfig(), add_pooling_layer=False)
             self.word_proj = projection()
         self.codebook = nn.Parameter(torch.empty(CODES, DIMENSION))
-        checkpoints.load_into(self, tensors, path=path, model=name, unused=UNUSED, rename=rename)
-        self.eval()
+        self.load(weights, unused=UNUSED, rename=rename, scale=("temp", torch.reciprocal))
 
-    def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 1024"]:
-        """Features of 32 kHz waves, clips of one length together."""
-        return torch.cat([self.log_mel_features(self.log_mel(group)) for group in htsat.groups(waves)])
+    def heard(self, waves: list[Float[Tensor, " _"]]) -> list[Float[Tensor, "1 1001 64"]]:
+        """Log-mel spectrograms of 32 kHz waves."""
+        return in_groups(self.log_mel, waves, groups=htsat.groups(waves))
 
     def log_mel(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n 1 1001 64"]:
         """Decibels of the head of each clip, zero-padded to 10 s."""
         heard = [wave[: round(self.window * self.sample_rate)] for wave in waves]
         return htsat.decibels(self.mel(silence_after(heard, samples=round(LONGEST * self.sample_rate))))
 
-    def log_mel_features(self, log_mel: Float[Tensor, "n 1 1001 64"]) -> Float[Tensor, "n 1024"]:
-        """Features of a log-mel spectrogram: the codebook's mixture over frames."""
-        frames = self.frame_proj(self.frames(log_mel))
+    def audio_states(self, heard: list[Float[Tensor, "1 1001 64"]]) -> list[Float[Tensor, "32 768"]]:
+        """What is heard in each 32nd of the ten seconds: the mean over the tower's two frequency bins."""
+        groups = htsat.groups(heard, whole=self.audio_encoder.training)
+        return in_groups(lambda clips: self.frames(torch.stack(clips)), heard, groups=groups)
+
+    def frames(self, log_mel: Float[Tensor, "n 1 1001 64"]) -> Float[Tensor, "n 32 768"]:
+        """`audio_states` of log-mel spectrograms."""
+        return self.audio_encoder(log_mel).last_hidden_state.mean(dim=2).transpose(1, 2)
+
+    def audio_head(self, states: list[Float[Tensor, "32 768"]]) -> Float[Tensor, "n 1024"]:
+        """The codebook's mixture over projected frames."""
+        frames = self.frame_proj(torch.stack(states))
         heard = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
         return mix_codes(frames, heard=heard, codes=self.codebook)
 
-    def frames(self, log_mel: Float[Tensor, "n 1 1001 64"]) -> Float[Tensor, "n 32 768"]:
-        """What is heard in each 32nd of the ten seconds: the mean over the tower's two frequency bins."""
-        return self.audio_encoder(log_mel).last_hidden_state.mean(dim=2).transpose(1, 2)
-
-    def token_features(
+    def token_states(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
-    ) -> Float[Tensor, "n 1024"]:
-        """Features of captions: the codebook's mixture over words."""
+    ) -> list[Float[Tensor, "_ 768"]]:
+        """The states of each caption's tokens after [CLS]: its words, then [SEP]."""
         ids, mask = without_padding(input_ids, attention_mask)
-        return mix_codes(self.words(ids, mask), heard=between(mask)[:, 1:], codes=self.codebook)
+        states = self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return [own[1:length] for own, length in zip(states, mask.sum(dim=1).tolist(), strict=True)]
 
-    def words(
-        self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
-    ) -> Float[Tensor, "n l-1 1024"]:
-        """The projected states of every token after [CLS]."""
-        states = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.word_proj(states[:, 1:])
+    def text_head(self, states: list[Float[Tensor, "_ 768"]]) -> Float[Tensor, "n 1024"]:
+        """The codebook's mixture over projected words; [SEP], the last of each caption, asks for every code by 0."""
+        words = self.word_proj(nn.utils.rnn.pad_sequence(states, batch_first=True))
+        lengths = torch.tensor([len(own) - 1 for own in states], device=words.device)
+        heard = torch.arange(words.shape[1], device=words.device) < lengths.unsqueeze(1)
+        return mix_codes(words, heard=heard, codes=self.codebook)
 
 
 class LocalBlock(nn.Module):
@@ -186,16 +193,6 @@ def rename(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         prefix = next((prefix for prefix in own if key.startswith(prefix)), "")
         renamed[own.get(prefix, "") + key.removeprefix(prefix)] = value
     return renamed
-
-
-def between(attention_mask: Int[Tensor, "n l"]) -> Bool[Tensor, "n l"]:
-    """The words of each caption: its tokens but the first, [CLS], and the last, [SEP].
-
-    >>> between(torch.tensor([[1, 1, 1, 1, 0]]))
-    tensor([[False,  True,  True, False, False]])
-    """
-    place = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-    return (place > 0) & (place < attention_mask.sum(dim=1, keepdim=True) - 1)
 
 
 def mix_codes(

@@ -20,11 +20,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from clapbench.encoders.base import Encoder, silence_after
+from clapbench.encoders.base import silence_after
+from clapbench.encoders.stages import StagedEncoder, in_groups, similar
+from clapbench.encoders.strided import Halvings
 from clapbench.kinds import Checkpoint, Name, Rule, Seconds, Sha256, Text
 from clapbench.sound.mel import MelPower
 from clapbench.sound.synth.captions import vocabulary, words
-from clapbench.sources import checkpoints
 
 WIDTH, HEADS, KNOTS, STRIDE = 128, 4, 32, 8
 REACH = 1.7  # r of the last token; a uniform r over [-1.7, 1.7] has a standard deviation near 1
@@ -38,11 +39,17 @@ Reading = Annotated[
 ]  # of a caption
 
 
-class MiniClap(Encoder):
+class MiniClap(StagedEncoder):
     """Arguments are those of conf/model/mini.yaml. ``pretrained=False`` starts from random weights."""
 
     recipe = 1
     sample_rate = 16_000
+    towers = {
+        "audio": ("convolutions", *(f"audio_tower.{part}" for part in ("positions", "blocks", "norm"))),
+        "text": ("word_vectors", *(f"text_tower.{part}" for part in ("positions", "blocks", "norm"))),
+    }
+    heads = {"audio": ("audio_tower.project",), "text": ("text_tower.project",)}
+    blocks = (r"(audio|text)_tower\.blocks\.\d+",)
 
     def __init__(
         self,
@@ -62,27 +69,24 @@ class MiniClap(Encoder):
             raise ValueError(f"model {name!r}: window must be positive seconds or null, got {window}.")
         self.name, self.window, self.text = name, window, text
         self.words: tuple[str, ...] = vocabulary()
-        tensors: dict[str, Tensor] = {}
+        weights = None
         if pretrained:
-            path, _ = checkpoints.find(checkpoint=checkpoint, source=source, sha256=sha256, model=name)
-            tensors, metadata = checkpoints.read_safetensors(path, model=name)
-            if not {"vocabulary", "text"} <= metadata.keys():
+            weights = self.read(
+                checkpoint=checkpoint, source=source, sha256=sha256, keys=("vocabulary", "text")
+            )
+            assert weights.header is not None
+            self.words = tuple(json.loads(weights.header["vocabulary"]))
+            if weights.header["text"] != text:  # the same tensors fit both, so only the header can tell
                 raise ValueError(
-                    f"model {name!r}: needed the keys vocabulary and text in the header of {path}. "
-                    f"Set model.checkpoint to a MiniClap that train.py wrote."
-                )
-            self.words = tuple(json.loads(metadata["vocabulary"]))
-            if metadata["text"] != text:  # the same tensors fit both, so only the header can tell
-                raise ValueError(
-                    f"model {name!r}: {path} was trained with text={metadata['text']!r}, "
-                    f"text={text!r} was asked for. Set model.text={metadata['text']}."
+                    f"model {name!r}: {weights.path} was trained with text={weights.header['text']!r}, "
+                    f"text={text!r} was asked for. Set model.text={weights.header['text']}."
                 )
         self.index = {word: number for number, word in enumerate(self.words, start=UNKNOWN + 1)}
 
         self.mel = MelPower(
             sample_rate=self.sample_rate, n_fft=512, hop=320, n_mels=64, f_min=50.0, f_max=8000.0
         )
-        self.convolutions = nn.Sequential(
+        self.convolutions = Halvings(
             nn.Conv1d(64, WIDTH, kernel_size=5, stride=2, padding=2),
             nn.GELU(),
             nn.Conv1d(WIDTH, WIDTH, kernel_size=5, stride=2, padding=2),
@@ -92,32 +96,52 @@ class MiniClap(Encoder):
         self.audio_tower = Tower()
         self.word_vectors = nn.Embedding(len(self.words) + UNKNOWN + 1, WIDTH)
         self.text_tower = Tower()
-        if pretrained:
-            checkpoints.load_into(self, tensors, path=path, model=name)
+        if weights is not None:
+            self.load(weights)
 
-    def audio_features(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
-        """Clips of similar length go together, so that little silence is computed."""
-        order = sorted(range(len(waves)), key=lambda index: len(waves[index]))
+    def heard(self, waves: list[Float[Tensor, " _"]]) -> list[Float[Tensor, "_ 64"]]:
+        """Log-mel of each clip by frame, `MARGIN` frames of silence at its end."""
+        limit = None if self.window is None else round(self.window * self.sample_rate)
+        heads = [wave[:limit] for wave in waves]
+        order = sorted(range(len(heads)), key=lambda number: len(heads[number]))
         groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
-        rows = torch.cat([self._audio([waves[index] for index in group]) for group in groups])
-        return rows[torch.tensor(order).argsort()]
+        return in_groups(self._log_mels, heads, groups=groups)
 
-    def _audio(self, waves: list[Float[Tensor, " _"]]) -> Float[Tensor, "n d"]:
-        limit = max(map(len, waves)) if self.window is None else round(self.window * self.sample_rate)
-        waves = [wave[:limit] for wave in waves]
+    def _log_mels(self, waves: list[Float[Tensor, " _"]]) -> list[Float[Tensor, "_ 64"]]:
         longest = max(map(len, waves))
-        power = self.mel(silence_after(waves, samples=longest + MARGIN * self.mel.hop))
-        # Fixed scaling: a normalisation per clip would erase loudness. Silence is -2, full scale near 4.
-        tokens = self.convolutions((torch.log10(power + 1e-6) + 3.0) / 1.5).transpose(1, 2)
-        frames = torch.tensor([1 + len(wave) // self.mel.hop for wave in waves])
-        present = torch.arange(tokens.shape[1]) < ((frames + STRIDE - 1) // STRIDE).unsqueeze(1)
-        return self.audio_tower(tokens, present.to(tokens.device))
+        power = self.mel(silence_after(waves, samples=longest + MARGIN * self.mel.hop)).transpose(1, 2)
+        frames = [1 + len(wave) // self.mel.hop + MARGIN for wave in waves]
+        return [clip[:own] for clip, own in zip(scaled(power), frames, strict=True)]
 
-    def token_features(
+    def audio_states(self, heard: list[Float[Tensor, "_ 64"]]) -> list[Float[Tensor, " moments"]]:
+        """The two moments of each clip's tokens; clips of similar length go together, so that little is padding."""
+        lengths = [len(clip) - MARGIN for clip in heard]
+        return in_groups(self._moments, heard, groups=similar(lengths, least=GROUP))
+
+    def _moments(self, heard: list[Float[Tensor, "_ 64"]]) -> Float[Tensor, "n moments"]:
+        tokens = torch.tensor([-(-(len(clip) - MARGIN) // STRIDE) for clip in heard], device=heard[0].device)
+        count = int(tokens.max())
+        silence = float(scaled(heard[0].new_zeros(1)))
+        clips = heard[0].new_full((len(heard), STRIDE * (count + 1), heard[0].shape[1]), silence)
+        for row, clip in zip(clips, heard, strict=True):
+            row[: len(clip)] = clip[: len(row)]
+        clips[:, -2:] = 0  # the padding of the next
+        present = torch.arange(count, device=tokens.device) < tokens.unsqueeze(1)
+        return self.audio_tower(self.convolutions(clips)[:, :count], present)
+
+    def audio_head(self, states: list[Float[Tensor, " moments"]]) -> Float[Tensor, "n d"]:
+        """The projection of the moments."""
+        return self.audio_tower.project(torch.stack(states))
+
+    def token_states(
         self, input_ids: Int[Tensor, "n l"], attention_mask: Int[Tensor, "n l"]
-    ) -> Float[Tensor, "n d"]:
-        """Features of captions given as word numbers."""
-        return self.text_tower(self.word_vectors(input_ids), attention_mask.bool())
+    ) -> list[Float[Tensor, " moments"]]:
+        """The two moments of captions given as word numbers."""
+        return list(self.text_tower(self.word_vectors(input_ids), attention_mask.bool()))
+
+    def text_head(self, states: list[Float[Tensor, " moments"]]) -> Float[Tensor, "n d"]:
+        """The projection of the moments."""
+        return self.text_tower.project(torch.stack(states))
 
     def tokenize(self, captions: list[str]) -> tuple[Int[Tensor, "n l"], Int[Tensor, "n l"]]:
         """Word numbers, those outside the vocabulary as one unknown word; padded with `PAD`."""
@@ -158,15 +182,15 @@ class Tower(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
         self.project = nn.Linear(2 * WIDTH, WIDTH)
 
-    def forward(self, x: Float[Tensor, "n t d"], present: Bool[Tensor, "n t"]) -> Float[Tensor, "n d"]:
-        """``present`` marks the tokens that belong to the clip or caption; they come first in each row."""
+    def forward(self, x: Float[Tensor, "n t d"], present: Bool[Tensor, "n t"]) -> Float[Tensor, "n moments"]:
+        """What `project` reads. ``present`` marks the tokens of the clip or caption; they come first in each row."""
         ratio = self.ratio(present)
         x = x + self.interpolate(ratio)
         for block in self.blocks:
             x = block(x, present)
         weight = present / present.sum(dim=1, keepdim=True)
         moments = torch.stack([weight, weight * ratio], dim=1) @ self.norm(x)
-        return self.project(moments.flatten(1))
+        return moments.flatten(1)
 
     @staticmethod
     def ratio(present: Bool[Tensor, "n t"]) -> Float[Tensor, "n t"]:
@@ -196,12 +220,18 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "n t d"], present: Bool[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
         """Attention over what is ``present`` and an MLP, each with a residual."""
-        n, t, _ = x.shape
-        queries, keys, values = (
-            self.qkv(self.attention_norm(x)).view(n, t, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
-        )
+        parts = self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
+        queries, keys, values = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in parts)
         heads = nn.functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=present[:, None, None, :]
         )
-        x = x + self.merge(heads.transpose(1, 2).reshape(n, t, WIDTH))
+        x = x + self.merge(heads.transpose(1, 2).flatten(2))
         return x + self.mlp(x)
+
+
+def scaled(power: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """Mel power as the convolutions get it: silence is -2, full scale near 4.
+
+    A scaling per clip would erase loudness, so it is fixed.
+    """
+    return (torch.log10(power + 1e-6) + 3.0) / 1.5

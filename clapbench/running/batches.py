@@ -152,8 +152,12 @@ class EncodingPlan:
         ]
         own = range(part, len(self.clips), parts)
         return (
-            ClipLoader(  # type: ignore[arg-type]
-                clips, sampler=own, batch_size=batch_size, num_workers=num_workers, collate_fn=collate_clips
+            ClipLoader(
+                clips,  # type: ignore[arg-type]
+                sampler=own,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                collate_fn=collate_clips,
             ),
             DataLoader(captions, batch_size=None),  # type: ignore[arg-type]
         )

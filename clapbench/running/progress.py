@@ -86,8 +86,11 @@ class EncodingProgress(Bar):
         self.bar.stop()
 
 
+FIRST = ("F", "G", "H", "t2a_R@1", "a2t_R@1", "accuracy")  # of what a benchmark says, for a line
+
+
 class TrainingProgress(Bar):
-    """A bar of steps on a terminal, and a line per validation: loss, rate, and each benchmark's F, G, H."""
+    """A bar of steps on a terminal, and a line per validation: loss, rate, and each benchmark's first scores."""
 
     def __init__(self) -> None:
         super().__init__(TimeRemainingColumn())
@@ -109,14 +112,14 @@ class TrainingProgress(Bar):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints the loss and the scores of this step."""
         numbers = trainer.callback_metrics
-        benches = sorted({name.partition("/")[0] for name in numbers if name.endswith("/H")})
         told = [f"step {trainer.global_step}"]
         if "train/loss" in numbers:
             told.append(f"loss {numbers['train/loss']:.3f}")
-        told += [
-            f"{bench} F {numbers[f'{bench}/F']:.3f} G {numbers[f'{bench}/G']:.3f} H {numbers[f'{bench}/H']:.3f}"
-            for bench in benches
-        ]
+        for bench in sorted({name.partition("/")[0] for name in numbers if "/" in name}):
+            found = {name: numbers.get(f"{bench}/{name}") for name in FIRST}
+            scores = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
+            if scores:
+                told.append(" ".join([bench, *scores]))
         if self.clips:
             seconds = time.perf_counter() - self.start
             told.append(f"[dim]{self.clips / seconds:.0f} clips/s, {seconds:.0f} s[/]")

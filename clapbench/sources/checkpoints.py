@@ -1,19 +1,23 @@
-"""Checkpoint files: find them, verify their SHA-256, load them without running pickled code.
+"""Checkpoint files: find them, verify their SHA-256, load them without running pickled code, write them.
 
 A file is named by a path (``model.checkpoint``) or, when that is null, by the yaml's ``source``, a URI that `downloads`
-brings to this machine. Tokenizers are folders, named by a path or by their name on the Hugging Face hub.
+brings to this machine. It is as its authors released it, by ``torch.save`` and under keys of their own, or as train.py
+wrote it: safetensors with a module's own keys, and a header that names the encoder's class and how it was trained.
 """
 
 from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clapbench.files import sha256_of
@@ -31,7 +35,7 @@ SIGNATURES = {
     },
     "mga": {"codebook": True},
     "m2d": {r"backbone\.audio_proj\.sem_token": True},
-    "m2d_2024": {r"audio_proj\.0\.weight": True, "pos_embed": True},
+    "m2d_2024": {r"(backbone\.)?audio_proj\.0\.weight": True, r"(backbone\.)?pos_embed": True},
 }
 
 
@@ -68,11 +72,103 @@ def find(
     return path, found
 
 
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of a checkpoint; ``header`` is what train.py wrote beside them, None where their authors did."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    header: dict[str, str] | None
+
+
+def read(
+    *,
+    checkpoint: str | Path | None,
+    source: str | None,
+    sha256: str | None,
+    encoder: str,
+    model: str,
+    part: str | None = None,
+    keys: tuple[str, ...] = ("recipe",),
+) -> Weights:
+    """The weights of the file that `find` finds, for the encoder of this class.
+
+    A released file has its tensors under the key ``part``; None: only train.py writes files of this encoder. Raises
+    ``ValueError`` for a file that another class wrote, or for safetensors without these ``keys`` in their header.
+    """
+    path, _ = find(checkpoint=checkpoint, source=source, sha256=sha256, model=model)
+    if part is not None and not is_safetensors(path):
+        return Weights(path, read_torch(path, part=part, model=model), header=None)
+    tensors, header = read_safetensors(path, model=model)
+    if header.get("class", encoder) != encoder:
+        raise ValueError(
+            f"model {model!r}: needed weights of {encoder}, and {path} holds those of {header['class']}."
+            f"{which_model(tensors)} Choose the model yaml that this checkpoint was trained with."
+        )
+    if not header.keys() >= set(keys):
+        raise ValueError(
+            f"model {model!r}: needed {' and '.join(keys)} in the header of {path}, as train.py writes it, got "
+            f"{', '.join(header) or 'no header'}.{which_model(tensors)} Set model.checkpoint to weights of {encoder} "
+            f"that train.py wrote{', or that its authors released' if part else ''}."
+        )
+    return Weights(path, tensors, header)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors: the length of its header, then JSON."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def is_trained(path: Path, *, model: str) -> bool:
+    """Whether train.py wrote this file, so that it holds all of its encoder."""
+    if not is_safetensors(path):
+        return False
+    with opened(path, model=model) as file:
+        return "recipe" in (file.metadata() or {})
+
+
+def write(
+    path: Path, tensors: Mapping[str, Tensor], *, dtype: torch.dtype, header: Mapping[str, str], who: str
+) -> None:
+    """Writes safetensors with this header. Numbers with a fraction are stored in ``dtype``, others as they are.
+
+    A tensor that overflows ``dtype`` is stored in float32. Raises ``ValueError``, and writes nothing, where one holds a
+    number that is not finite.
+    """
+    stored = {key: as_stored(value.detach().cpu(), dtype=dtype) for key, value in tensors.items()}
+    if broken := [key for key, value in stored.items() if not value.isfinite().all()]:
+        raise ValueError(
+            f"{who}: needed finite numbers, and {len(broken)} of {len(stored)} tensors hold others (first: "
+            f"{broken[0]}), so nothing is written. Train with a lower learning rate, or in float32."
+        )
+    save_file(stored, path, metadata=dict(header))
+
+
+def as_stored(tensor: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """A tensor in ``dtype`` if that holds its numbers: whole numbers keep their type, and float32 takes what overflows.
+
+    >>> [as_stored(torch.tensor(x), dtype=torch.float16).dtype for x in (1.0, 1e6, 7)]
+    [torch.float16, torch.float32, torch.int64]
+    """
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    stored = tensor.to(dtype)
+    return (stored if stored.isfinite().all() else tensor.float()).contiguous()
+
+
 def read_safetensors(path: Path, *, model: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors by key, and the file's metadata."""
+    with opened(path, model=model) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+@contextmanager
+def opened(path: Path, *, model: str) -> Iterator[Any]:
+    """A safetensors file; ``ValueError`` where it is none, or a broken one."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            yield file
     except SafetensorError as error:
         raise ValueError(
             f"model {model!r}: needed a safetensors file at {path}, got: {error}. "

@@ -34,7 +34,7 @@ from clapbench.training.data.base import TrainingData
 from clapbench.training.features import Features
 from clapbench.training.geometry import Curve, Geometry, validation_loaders
 from clapbench.training.learn import Learn
-from clapbench.training.terms import check_terms
+from clapbench.training.terms import check_sides, check_terms
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -50,14 +50,24 @@ def check(cfg: DictConfig) -> None:
         )
     for node in cfg.validation.values():
         config.build(node)
-    if cfg.weights == "best" and not any("ModelCheckpoint" in node._target_ for node in cfg.callback.values()):
-        raise config.ConfigError("weights: best needs callback=[best], which keeps the best checkpoint. Add it.")
+    if cfg.weights == "best" and not any(
+        "ModelCheckpoint" in node._target_ for node in cfg.callback.values()
+    ):
+        raise config.ConfigError(
+            "weights: best needs callback=[best], which keeps the best checkpoint. Add it."
+        )
     if any("LearningRateMonitor" in node._target_ for node in cfg.callback.values()) and str(
         cfg.logger._target_
     ).endswith(".none"):
-        raise config.ConfigError("callback: LearningRateMonitor needs a logger, got logger=none. Set logger=csv.")
+        raise config.ConfigError(
+            "callback: LearningRateMonitor needs a logger, got logger=none. Set logger=csv."
+        )
     kind, arguments = model_class(cfg)
-    check_terms(cfg, encoder=kind, name=str(arguments["name"]), data=build_data(cfg))
+    if "text" not in kind.sides:  # type: ignore[attr-defined]
+        raise config.ConfigError(
+            f"model {arguments['name']!r}: has no text side, and cannot be trained. Choose another model."
+        )
+    check_terms(cfg, build_data(cfg))
 
 
 def describe(cfg: DictConfig) -> str:
@@ -71,7 +81,9 @@ def describe(cfg: DictConfig) -> str:
     start = "random weights" if not cfg.model.get("pretrained", True) else "released weights"
     if found.checkpoint:
         start = f"step {found.step} of {found.checkpoint}"
-    length = f"{cfg.trainer.max_steps} steps" if cfg.trainer.max_steps > 0 else f"{cfg.trainer.max_epochs} epochs"
+    length = (
+        f"{cfg.trainer.max_steps} steps" if cfg.trainer.max_steps > 0 else f"{cfg.trainer.max_epochs} epochs"
+    )
     return f"{length} from {start} by {terms}; writes {folder.path}"
 
 
@@ -127,13 +139,17 @@ def fit(cfg: DictConfig) -> Path:
     found = resume.find(cfg, recipe, weights=folder.weights, last=folder.last)
     evaluation = evaluation_of(cfg, path=folder.weights)
     if found.result:
-        say(f"done already: {found.result}\nevaluate it: {evaluation}\ntrain it anew: the same with force=true")
+        say(
+            f"done already: {found.result}\nevaluate it: {evaluation}\ntrain it anew: the same with force=true"
+        )
         return found.result
     config.check_writable(folder.last.parent, key="outputs")
     config.check_writable(Path(cfg.cache_dir), key="cache_dir")
     if found.checkpoint:
         say(f"goes on at step {found.step} of {found.checkpoint}")
-    job = Job(cfg=cfg, folder=folder, recipe=recipe, found=found, evaluation=evaluation, folders=tuple(config.TYPED))
+    job = Job(
+        cfg=cfg, folder=folder, recipe=recipe, found=found, evaluation=evaluation, folders=tuple(config.TYPED)
+    )
     advice = f"Type the same command again to go on from {folder.last}, if it was written."
     with stoppable(advice):
         launch.run(work, job, n=devices.processes_to_start(cfg))
@@ -201,7 +217,9 @@ def build_data(cfg: DictConfig) -> TrainingData:
     kind, arguments = model_class(cfg)
     heard = hearing(kind, arguments)  # type: ignore[arg-type]
     if heard is None:
-        raise config.ConfigError(f"model {arguments['name']!r}: its class does not say what it hears of a clip.")
+        raise config.ConfigError(
+            f"model {arguments['name']!r}: its class does not say what it hears of a clip."
+        )
     data: TrainingData = config.build(cfg.data, hearing=heard, num_workers=cfg.loader.num_workers)
     return data
 
@@ -220,16 +238,18 @@ def build(job: Job, data: TrainingData) -> tuple[Learn, Geometry]:
     finetune.apply(encoder)
     objective = config.build(cfg.objective)
     objective.start(encoder.logit_scale)
+    regularizers = {name: config.build(node) for name, node in cfg.regularizer.items()}
+    check_sides(regularizers, moving=finetune.moving_sides(encoder))
     learner = Learn(
         features=Features(
             encoder,
-            finetune,
             content=job.recipe["fingerprint"],
             folder=Path(cfg.cache_dir, "training"),
+            keep_heard=data.keeps_heard,
         ),
         finetune=finetune,
         objective=objective,
-        regularizers={name: config.build(node) for name, node in cfg.regularizer.items()},
+        regularizers=regularizers,
         optimizer=config.build(cfg.optimizer),
         schedule=config.build(cfg.schedule),
         recipe=job.recipe,
@@ -297,7 +317,7 @@ def open_logger(cfg: DictConfig, *, recipe: Mapping[str, Any]) -> Any:
 
 def recipe_of(cfg: DictConfig) -> dict[str, Any]:
     """The configuration in plain values, and what the model's files hold."""
-    task = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain = OmegaConf.to_container(task, resolve=True)
     assert isinstance(plain, dict)
     kind, arguments = model_class(cfg)

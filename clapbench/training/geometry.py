@@ -34,7 +34,9 @@ class Geometry(pl.Callback):
     several processes each encodes its share, and all is computed once, over all rows.
     """
 
-    def __init__(self, *, held_out: Mapping[str, EncodingPlan], probes: Mapping[str, Probe], curve: Curve) -> None:
+    def __init__(
+        self, *, held_out: Mapping[str, EncodingPlan], probes: Mapping[str, Probe], curve: Curve
+    ) -> None:
         self.held_out, self.probing, self.curve = held_out, Probing(probes), curve
         self.seconds = 0.0  # that validation has taken
         self.ranks: dict[str, float] = {}  # of each side of each benchmark at its first validation
@@ -88,12 +90,15 @@ class Geometry(pl.Callback):
     ) -> None:
         """Looks at the features of every tenth batch while the run is young, then of fewer."""
         step = trainer.global_step
-        if step < FIRST_LOOK or step % max(10, step // 20):
-            return
-        for side in ("audio", "text"):
-            cosine = trainer.callback_metrics.get(f"train/cosine_{side}")
-            if cosine is not None and float(cosine) > COLLAPSED:
-                self.warn(side, f"two rows of a batch have a mean cosine of {float(cosine):.3f}", step=step)
+        if step >= FIRST_LOOK and step % max(10, step // 20) == 0:
+            numbers = trainer.callback_metrics
+            self.look({side: float(numbers[f"train/cosine_{side}"]) for side in ("audio", "text")}, step=step)
+
+    def look(self, cosines: Mapping[str, float], *, step: int) -> None:
+        """Warns of a side whose rows point in one direction, by their mean cosine in a batch."""
+        for side, cosine in cosines.items():
+            if cosine > COLLAPSED:
+                self.warn(side, f"two rows of a batch have a mean cosine of {cosine:.3f}", step=step)
 
     def state_dict(self) -> dict[str, Any]:
         """The ranks before training, which a resume compares with."""
@@ -162,5 +167,3 @@ def validation_loaders(
         for plan in held_out.values()
         for loader in plan.loaders(batch_size=batch_size, num_workers=num_workers, share=share)
     ]
-
-

@@ -34,7 +34,7 @@ def run(work: Callable[[Any], None], job: Any, *, n: int) -> None:
             be_quiet()
         work(job)
         return
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch warns of parameters that are in use after all
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns where every parameter is in use
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -14,10 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from clapbench.encoders.base import unit
 from clapbench.running.batches import CaptionBatch, ClipBatch, Indexed
 from clapbench.training.clouds import Clouds, gather_clouds
-from clapbench.training.data.base import PairBatch, number_of
+from clapbench.training.data.base import NumberedPairs, PairBatch, number_of
 from clapbench.training.features import Features
-from clapbench.training.finetune import Finetune
+from clapbench.training.finetune.base import Finetune
 from clapbench.training.objectives.base import Objective
+from clapbench.training.prepare import prepare
 from clapbench.training.processes import rank
 from clapbench.training.regularizers.base import Regularizer
 from clapbench.training.schedules import schedule_of
@@ -57,17 +58,19 @@ class Learn(pl.LightningModule):
         self.left_out = 0  # clips that could not be read
         self.save_hyperparameters(recipe, logger=False)
 
-    def on_train_start(self) -> None:
-        """Lightning has put every module into train mode: the towers go into the mode of ``finetune``."""
-        self.finetune.set_mode(self.encoder)
-
-    def on_validation_end(self) -> None:
-        """The same after validation."""
-        self.finetune.set_mode(self.encoder)
+    def setup(self, stage: str) -> None:
+        """Before training, computes once what does not move, where the data have an end."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        finite = isinstance(data, NumberedPairs) and data.n_pairs is not None
+        if stage == "fit" and finite and self.features.stores:
+            self.encoder.to(self.trainer.strategy.root_device)
+            data.leave_out(prepare(self.features, data, swapped=self.reads_swapped))
 
     def on_train_batch_start(self, batch: PairBatch, batch_idx: int) -> None:
         """What is drawn in a step, as dropout is, depends on seed, batch and process: a resume draws the same."""
-        torch.manual_seed(number_of(f"{self.hparams['seed']} {self.trainer.fit_loop.total_batch_idx} {rank()}"))
+        torch.manual_seed(
+            number_of(f"{self.hparams['seed']} {self.trainer.fit_loop.total_batch_idx} {rank()}")
+        )
         self.left_out += len(batch.left_out)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
@@ -113,7 +116,7 @@ class Learn(pl.LightningModule):
             f"{', or set trainer.precision=32-true' if '16' in str(self.trainer.precision) else ''}."
         )
 
-    def validation_step(
+    def validation_step(  # type: ignore[override]
         self, batch: ClipBatch | CaptionBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> Indexed:
         """Unit rows of one batch of a held-out benchmark, with their positions."""
@@ -122,7 +125,9 @@ class Learn(pl.LightningModule):
             rows = self.features.audio(batch.waves, keys)
         else:
             rows = self.features.text(batch.captions)
-        return batch.index.cpu(), unit(unit(rows).float()).cpu()  # in half precision a row is not quite of unit length
+        return batch.index.cpu(), unit(
+            unit(rows).float()
+        ).cpu()  # in half precision a row is not quite of unit length
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The configured optimizer over what moves and the temperature, and its schedule over the estimated steps."""

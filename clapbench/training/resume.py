@@ -22,7 +22,18 @@ from clapbench.running import stopping
 from clapbench.training import processes
 
 # What decides a curve. Of the trainer, what changes the numbers.
-DECIDES = ("fingerprint", "model", "data", "objective", "regularizer", "finetune", "optimizer", "schedule", "seed", "trainer")
+DECIDES = (
+    "fingerprint",
+    "model",
+    "data",
+    "objective",
+    "regularizer",
+    "finetune",
+    "optimizer",
+    "schedule",
+    "seed",
+    "trainer",
+)
 TRAINER = (
     "max_steps",
     "max_epochs",
@@ -41,7 +52,7 @@ class Keep(pl.Callback):
 
     def __init__(self, path: Path, *, every: int) -> None:
         self.path, self.every = path, every
-        self.step = 0
+        self.step, self.stepped = 0, False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning has put its handlers around ours, which save before they end."""
@@ -52,14 +63,14 @@ class Keep(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """After a step, unless validation follows."""
-        stepped = trainer.global_step != self.step  # else gradients accumulate
+        self.stepped = trainer.global_step != self.step  # else gradients accumulate
         self.step = trainer.global_step
-        if stepped and not validates_now(trainer):
+        if self.stepped and not validates_now(trainer):
             self.look(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """After a step's validation, so that its numbers are not lost."""
-        if trainer.state.fn == TrainerFn.FITTING:
+        if trainer.state.fn == TrainerFn.FITTING and self.stepped:
             self.look(trainer)
 
     def look(self, trainer: pl.Trainer) -> None:
@@ -81,8 +92,9 @@ class Keep(pl.Callback):
 
 def validates_now(trainer: pl.Trainer) -> bool:
     """Whether validation follows the batch that has just ended."""
-    every = trainer.val_check_batch
-    return trainer.check_val_every_n_epoch is None and (trainer.fit_loop.total_batch_idx + 1) % every == 0
+    if trainer.check_val_every_n_epoch is not None or trainer.val_check_batch is None:
+        return False
+    return (trainer.fit_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ def show(folders: Sequence[Path], *, csv: Path) -> None:
     columns += [
         grid.Column(head_of(name), keep=importance(name), label=name.replace("/", " ")) for name in numbers
     ]
-    lines = [grid.Line([str(row["name"]), *(digits(row.get(name), name) for name in numbers)]) for row in rows]
+    lines = [
+        grid.Line([str(row["name"]), *(digits(row.get(name), name) for name in numbers)]) for row in rows
+    ]
     grid.show(grid.Table(columns, lines, title="after training, on the validation benchmarks", file=str(csv)))
     over_seeds = list(seeds_of(rows, [f"{bench}/H" for bench in benches]))
     if over_seeds:
@@ -88,7 +90,7 @@ def digits(value: float | None, name: str) -> str:
 
 
 def seeds_of(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> Iterable[list[str]]:
-    """Objective, regularisers, how many seeds, and each number's mean and interval, where there are two seeds or more."""
+    """Objective, regularisers, how many seeds, each number's mean and interval; where there are two seeds or more."""
     keys = ("objective", "regularizer", "finetune", "steps")
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:

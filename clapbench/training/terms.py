@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from omegaconf import DictConfig
 
 from clapbench import config
-from clapbench.encoders.base import Encoder
 from clapbench.training.data.base import TrainingData
-from clapbench.training.regularizers.base import SideRegularizer
+from clapbench.training.regularizers.base import Regularizer, SideRegularizer
 
 
-def check_terms(cfg: DictConfig, *, encoder: type[Encoder], name: str, data: TrainingData) -> None:
-    """`ConfigError` that names the first term with nothing to act on: no text, a frozen side, no swapped captions."""
-    if "text" not in encoder.sides:
-        raise config.ConfigError(f"model {name!r}: has no text side, and cannot be trained. Choose another model.")
-    moving = config.build(cfg.finetune).moving_sides(encoder, model=name)
+def check_terms(cfg: DictConfig, data: TrainingData) -> None:
+    """`ConfigError` that names the first term with nothing to act on: a single pair, no swapped captions."""
     objective = config.build(cfg.objective)
     terms = {f"regularizer.{key}": config.build(node) for key, node in cfg.regularizer.items()}
     if cfg.data.batch_size < 2:
@@ -28,10 +26,14 @@ def check_terms(cfg: DictConfig, *, encoder: type[Encoder], name: str, data: Tra
             "objective: needed swapped captions, the data have none. Set data.swap=rules or data.swapped=COLUMN, or "
             "objective=infonce."
         )
-    for key, term in terms.items():
+
+
+def check_sides(regularizers: Mapping[str, Regularizer], *, moving: set[str]) -> None:
+    """`ConfigError` that names the first term whose side does not move."""
+    for name, term in regularizers.items():
         frozen = sorted(term.sides - moving)
         if frozen and (isinstance(term, SideRegularizer) or not term.sides & moving):
             raise config.ConfigError(
-                f"{key}: acts on the {' and '.join(frozen)} side, which does not move. "
-                f"Choose a finetune that moves it, or take {key} out."
+                f"regularizer.{name}: acts on the {' and '.join(frozen)} side, which does not move. "
+                f"Choose a finetune that moves it, or take {name} out."
             )

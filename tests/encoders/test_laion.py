@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_the_tower_gives_the_original_s_rows_of_its_log_mel(
 ) -> None:
     log_mel = torch.stack([torch.from_numpy(golden[f"logmel_{clip}"]) for clip in LOGMEL_CLIPS]).unsqueeze(1)
     with torch.inference_mode():
-        got = torch.nn.functional.normalize(encoder.log_mel_features(log_mel))
+        got = torch.nn.functional.normalize(encoder.audio_head(encoder.audio_states(list(log_mel))))
     assert apart(got, golden["audio_post"][LOGMEL_CLIPS]) < 1e-5
 
 
@@ -241,3 +242,47 @@ def test_int16_truncates_toward_zero_and_clips() -> None:
 def test_repeat_pad(length: int, wanted: list[int]) -> None:
     wave = torch.arange(1.0, length + 1)
     assert repeat_pad(wave, samples=7).tolist() == wanted
+
+
+def test_the_factor_on_cosines_is_the_file_s(encoder: LaionClap) -> None:
+    assert encoder.logit_scale == pytest.approx(100.0)
+
+
+def test_a_file_without_a_factor_on_cosines_has_none(tmp_path: Path) -> None:
+    path = hollow(tmp_path, "laion_unfused", change=lambda tensors: tensors.pop("module.logit_scale_a"))
+    assert build("laion_unfused", path).logit_scale is None
+
+
+def test_while_it_trains_the_tower_hears_the_whole_batch(
+    encoder: LaionClap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BatchNorm's statistics are those of the batch, not of what a CPU encodes at once."""
+    batches: list[int] = []
+
+    def tower(log_mel: Tensor) -> SimpleNamespace:
+        batches.append(len(log_mel))
+        return SimpleNamespace(pooler_output=log_mel.new_zeros(len(log_mel), 768))
+
+    monkeypatch.setattr(encoder.audio_branch, "forward", tower)
+    heard = [torch.zeros(1, 1001, 64) for _ in range(6)]
+    encoder.audio_states(heard)
+    monkeypatch.setattr(encoder.audio_branch, "training", True)
+    encoder.audio_states(heard)
+    assert batches == [4, 2, 6]
+
+
+def test_what_fuses_views_of_a_clip_is_not_trained(encoder: LaionClap) -> None:
+    parts = [
+        *encoder.towers["audio"],
+        *encoder.towers["text"],
+        *encoder.heads["audio"],
+        *encoder.heads["text"],
+    ]
+    left = {
+        name
+        for name, _ in encoder.named_parameters()
+        if not any(name == part or name.startswith(f"{part}.") for part in parts)
+    }
+    fusing = ("audio_branch.patch_embed.fusion_model.", "audio_branch.patch_embed.mel_conv2d.")
+    assert all(name.startswith(fusing) for name in left)
+    assert bool(left) == (encoder.name == "laion")

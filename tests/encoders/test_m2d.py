@@ -71,14 +71,14 @@ def log_mels(golden: dict[str, np.ndarray]) -> list[Tensor]:
 
 
 def test_audio_from_golden_log_mel(encoder: M2dPair, golden: dict[str, np.ndarray]) -> None:
-    rows = torch.cat([encoder.backbone(log_mel) for log_mel in log_mels(golden)])
+    rows = encoder.audio_head(encoder.audio_states([log_mel for (log_mel,) in log_mels(golden)]))
     assert distance(rows, golden["audio_pre"][[*LOG_MELS]]) < 1e-5
     np.testing.assert_allclose(rows, golden["audio_pre"][[*LOG_MELS]], rtol=0, atol=2e-5)
 
 
 def test_tokens_of_golden_log_mel(encoder: M2dPair, golden: dict[str, np.ndarray]) -> None:
     for clip, log_mel in zip(LOG_MELS, log_mels(golden), strict=True):
-        tokens = encoder.backbone.tokens(log_mel)
+        tokens = encoder.backbone(log_mel)
         assert tokens.shape == (1, 5, golden["stack_frames"][clip], 768)
         assert tokens.shape[1] * tokens.shape[2] == golden["n_tokens"][clip]
         assert distance(tokens.mean(dim=(1, 2)), golden["flat_pool"][[clip]]) < 1e-5
@@ -90,10 +90,10 @@ def test_a_chunk_ends_with_its_last_whole_column(encoder: M2dPair) -> None:
     """Of 1001 frames 992 lie in columns, and 1000 are not padded to one more; frame 1002 opens another chunk."""
     frames, columns = encoder.backbone.frames, encoder.backbone.columns
     full = torch.randn(1, 80, frames + 1, generator=torch.Generator().manual_seed(0))
-    assert encoder.backbone.tokens(full).shape[2] == columns + 1
-    tokens = encoder.backbone.tokens(full[..., :frames])
-    assert tokens.shape[2] == encoder.backbone.tokens(full[..., : frames - 1]).shape[2] == columns
-    torch.testing.assert_close(encoder.backbone.tokens(full[..., : 16 * columns]), tokens)
+    assert encoder.backbone(full).shape[2] == columns + 1
+    tokens = encoder.backbone(full[..., :frames])
+    assert tokens.shape[2] == encoder.backbone(full[..., : frames - 1]).shape[2] == columns
+    torch.testing.assert_close(encoder.backbone(full[..., : 16 * columns]), tokens)
 
 
 def test_whole_clips_end_to_end(
@@ -155,6 +155,12 @@ def test_captions_beyond_512_tokens_are_counted_and_truncated(encoder: M2dPair) 
 def test_the_file_brings_its_normalisation(encoder: M2dPair, golden: dict[str, np.ndarray]) -> None:
     """That of 2024 has none, and takes -7.1 and 4.2."""
     np.testing.assert_array_equal(encoder.backbone.norm_stats, golden["norm_stats"])
+
+
+def test_the_factor_on_cosines_is_the_file_s_of_2024(encoder: M2dPair) -> None:
+    """That of 2025 holds none."""
+    wanted = {"m2d": None, "m2d_2024": pytest.approx(1 / 0.07)}
+    assert encoder.logit_scale == wanted[encoder.name]
 
 
 def test_everything_is_float32_and_evaluates(encoder: M2dPair) -> None:

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from clapbench.encoders.base import unit
-from clapbench.encoders.mga import MgaClap, between, mix_codes, sparsemax
+from clapbench.encoders.mga import MgaClap, mix_codes, sparsemax
 
 LOG_MELS = (0, 3, 5)  # clips whose golden log-mel is kept: short, longer than the window, near-silent
 CLIPS = range(6)
@@ -67,15 +67,15 @@ def tokens(golden: dict[str, np.ndarray]) -> tuple[Tensor, Tensor]:
 
 
 def test_audio_from_golden_log_mel(encoder: MgaClap, golden: dict[str, np.ndarray]) -> None:
-    log_mels = torch.stack([torch.from_numpy(golden[f"logmel_{clip}"]) for clip in LOG_MELS]).unsqueeze(1)
-    features = encoder.log_mel_features(log_mels)
+    log_mels = [torch.from_numpy(golden[f"logmel_{clip}"]).unsqueeze(0) for clip in LOG_MELS]
+    features = encoder.audio_head(encoder.audio_states(log_mels))
     assert distance(features, golden["audio_pre"][[*LOG_MELS]]) < 1e-5
     np.testing.assert_allclose(features, golden["audio_pre"][[*LOG_MELS]], rtol=0, atol=2e-5)
 
 
 def test_frames_of_golden_log_mel(encoder: MgaClap, golden: dict[str, np.ndarray]) -> None:
     """32 in order of time, before and after their projection."""
-    (frames,) = encoder.frames(torch.from_numpy(golden["logmel_0"])[None, None])
+    (frames,) = encoder.audio_states([torch.from_numpy(golden["logmel_0"])[None]])
     assert distance(frames, golden["frame_feats_0"]) < 1e-5
     assert distance(encoder.frame_proj(frames), golden["frame_embeds_0"]) < 1e-5
 
@@ -132,9 +132,10 @@ def test_masked_words_ask_for_every_code_by_zero(
 ) -> None:
     """At full scale a mask of minus infinity would give the same; on words scaled down it does not."""
     ids, mask = tokens(golden)
-    words = encoder.words(ids, mask) * float(scale)
-    heard = between(mask)[:, 1:]
-    assert torch.equal(heard.long(), torch.from_numpy(golden["word_mask"]))
+    states = encoder.token_states(ids, mask)
+    words = encoder.word_proj(torch.nn.utils.rnn.pad_sequence(states, batch_first=True)) * float(scale)
+    heard = torch.from_numpy(golden["word_mask"]).bool()
+    assert [len(own) - 1 for own in states] == heard.sum(dim=1).tolist()
     wanted = golden[f"msc_text_scale_{scale}"]
     assert distance(mix_codes(words, heard=heard, codes=encoder.codebook), wanted) < 5e-5
     if scale == "0.001":
@@ -181,6 +182,15 @@ def test_other_weights_and_modern_keys_give_other_rows(
     other = build(released.checkpoint("mga", salt="other", modern=True))
     assert distance(other.embed_audio(waves[:1]), golden["audio_pre"][:1]) > 0.1
     assert distance(other.embed_text(golden["captions"].tolist()), golden["text_pre"]) > 0.1
+
+
+def test_the_factor_on_cosines_is_one_over_the_file_s_temperature(encoder: MgaClap) -> None:
+    assert encoder.logit_scale == pytest.approx(1 / 0.07)
+
+
+def test_states_of_captions_are_their_words_and_sep(encoder: MgaClap) -> None:
+    states = encoder.text_states(["rain", "a dog", ""])
+    assert [len(own) for own in states] == [2, 3, 1]
 
 
 def test_everything_is_float32_and_evaluates(encoder: MgaClap) -> None:

@@ -184,6 +184,36 @@ def test_a_saved_model_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert torch.equal(read(loaded, [BEFORE, SWAPPED]), read(model, [BEFORE, SWAPPED]))
 
 
+def test_the_factor_on_cosines_is_kept_where_it_is_known(tmp_path: Path) -> None:
+    model, path = encoder(), tmp_path / "m.safetensors"
+    for scale in (None, 14.285714285714286):
+        model.save(path, recipe={}, dtype=torch.float16, logit_scale=scale)
+        loaded = MiniClap(name="again", checkpoint=str(path))
+        assert loaded.logit_scale == scale
+    loaded.save(path, recipe={}, dtype=torch.float16)
+    assert MiniClap(name="again", checkpoint=str(path)).logit_scale == scale
+
+
+def test_tensors_may_stand_in_for_the_model_s_own(tmp_path: Path) -> None:
+    model, path = encoder(), tmp_path / "m.safetensors"
+    tensors = {key: value + 1.0 for key, value in model.state_dict().items()}
+    model.save(path, recipe={}, dtype=torch.float32, tensors=tensors)
+    loaded = MiniClap(name="again", checkpoint=str(path)).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in tensors.items())
+
+
+@pytest.mark.parametrize("window", [2.0, None])
+def test_what_is_heard_is_each_clip_s_own_log_mel(window: float | None) -> None:
+    """As long as the clip, and the same in any company to the last bits."""
+    model, clips = encoder(window=window), waves(0.01, 0.5, 1.01, 3.7)
+    heard = model.heard(clips)
+    seconds = [min(len(clip) / 16_000, window or 9.0) for clip in clips]
+    assert [len(own) - mini.MARGIN for own in heard] == [1 + int(s * 50) for s in seconds]
+    for own, clip in zip(heard, clips, strict=True):
+        torch.testing.assert_close(own, model.heard([clip])[0], rtol=0, atol=1e-4)
+        assert (own[-mini.MARGIN + 2 :] == -2.0).all()  # silence
+
+
 def test_half_precision_on_disk_is_float32_in_memory(tmp_path: Path) -> None:
     model, path = encoder(), tmp_path / "m.safetensors"
     model.save(path, recipe={}, dtype=torch.float16)
@@ -207,7 +237,8 @@ def test_a_checkpoint_without_a_vocabulary_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(
-        ValueError, match=r"needed the keys vocabulary and text in the header of .*other\.safetensors"
+        ValueError,
+        match=r"needed vocabulary and text in the header of .*other\.safetensors, .* got no header",
     ):
         MiniClap(name="small", checkpoint=str(path))
 

@@ -121,3 +121,75 @@ def test_a_long_list_of_misfits_is_cut(tmp_path: Path) -> None:
         checkpoints.load_into(
             nn.Linear(1, 1), {f"k{i}": torch.zeros(1) for i in range(6)}, path=tmp_path, model="m"
         )
+
+
+def test_what_is_written_keeps_whole_numbers_and_what_half_precision_cannot_hold(tmp_path: Path) -> None:
+    tensors = {
+        "weight": torch.tensor([0.5, -3.0]),
+        "large": torch.tensor([1.0, 1e6]),
+        "steps": torch.tensor(70_000),
+        "mask": torch.tensor([True, False]),
+        "turned": torch.arange(6.0).view(2, 3).T,
+    }
+    path = tmp_path / "a.safetensors"
+    checkpoints.write(path, tensors, dtype=torch.float16, header={"recipe": "{}"}, who="test")
+    back, header = checkpoints.read_safetensors(path, model="m")
+    kinds = {"large": torch.float32, "steps": torch.int64, "mask": torch.bool}
+    assert {key: value.dtype for key, value in back.items()} == dict.fromkeys(tensors, torch.float16) | kinds
+    assert all(torch.equal(back[key].to(value.dtype), value) for key, value in tensors.items())
+    assert header == {"recipe": "{}"}
+
+
+def test_numbers_that_are_not_finite_are_refused_by_name_and_nothing_is_written(tmp_path: Path) -> None:
+    tensors = {
+        "good": torch.ones(2),
+        "bad": torch.tensor([1.0, torch.nan]),
+        "worse": torch.tensor(-torch.inf),
+    }
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(ValueError, match=r"test: .* 2 of 3 tensors hold others \(first: bad\)"):
+        checkpoints.write(path, tensors, dtype=torch.float32, header={}, who="test")
+    assert not path.exists()
+
+
+def read(path: Path, *, encoder: str = "LaionClap", part: str | None = "state_dict") -> checkpoints.Weights:
+    return checkpoints.read(
+        checkpoint=str(path), source=None, sha256=None, encoder=encoder, model="laion", part=part
+    )
+
+
+def test_weights_of_another_class_are_refused_with_both_names(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a", {"codebook": torch.zeros(1)}, {"recipe": "{}", "class": "MgaClap"})
+    with pytest.raises(
+        ValueError,
+        match=r"model 'laion': needed weights of LaionClap, and .*/a holds those of MgaClap\. .* model=mga\.",
+    ):
+        read(path)
+    assert read(path, encoder="MgaClap").header == {"recipe": "{}", "class": "MgaClap"}
+
+
+def test_weights_from_before_classes_were_named_are_read(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a", {"weight": torch.zeros(1)}, {"recipe": "{}"})
+    assert set(read(path).tensors) == {"weight"}
+
+
+@pytest.mark.parametrize("part", ["state_dict", None])
+def test_safetensors_that_nobody_here_wrote_are_refused(part: str | None, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a", {"weight": torch.zeros(1)}, {"format": "pt"})
+    advice = r"train\.py wrote, or that its authors released\." if part else r"train\.py wrote\."
+    with pytest.raises(ValueError, match=rf"needed recipe in the header of .*/a, .* got format\. .*{advice}"):
+        read(path, part=part)
+
+
+def test_what_was_released_has_no_header(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"module.weight": torch.ones(2)}}, tmp_path / "a.pt")
+    weights = read(tmp_path / "a.pt")
+    assert weights.header is None
+    assert weights.tensors["weight"].tolist() == [1.0, 1.0]
+    assert not checkpoints.is_trained(tmp_path / "a.pt", model="m")
+
+
+def test_a_broken_header_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes((100).to_bytes(8, "little") + b"{")
+    with pytest.raises(ValueError, match="model 'm': needed a safetensors file at"):
+        checkpoints.is_trained(tmp_path / "a", model="m")

@@ -1,7 +1,7 @@
 """Published code's values and gradients of each term, on clouds of 12 rows in float64, against ours.
 
-The clouds are ``torch.randn(12, 5)`` times ``linspace(0.2, 2, 5)`` plus 0.3, from the seeds 1, 2 and 3; ``grad_norm`` is
-the norm of the gradient of the raw rows of each input. The file says whose code gave a value.
+The clouds are ``torch.randn(12, 5)`` times ``linspace(0.2, 2, 5)`` plus 0.3, from the seeds 1, 2 and 3; ``grad_norm``
+is the norm of the gradient of the raw rows of each input. The file says whose code gave a value.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ TERMS: dict[str, Callable[..., Tensor]] = {
     "centroid": centroid_distance,
     "infonce": lambda a, t: infonce(SCALE * unit(a) @ unit(t).T),
     "negclip": lambda a, t, s: negclip(SCALE * unit(a) @ unit(torch.cat([t, s])).T),
-    "swapped_choice": lambda a, t, s: (
-        infonce(SCALE * unit(a) @ unit(t).T) + two_way_choice(a, t, s, SCALE)
-    ),
+    "swapped_choice": lambda a, t, s: infonce(SCALE * unit(a) @ unit(t).T) + two_way_choice(a, t, s, SCALE),
 }
 
 

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from training_clouds import cast, cloud, clouds, collapsed, leaves, of_pairs
 
+from clapbench.config import ConfigError
+from clapbench.config.check import signature_kinds
+from clapbench.config.values import fit
 from clapbench.training.regularizers.alignment import Alignment, alignment
 from clapbench.training.regularizers.barlow import Barlow, barlow
 from clapbench.training.regularizers.base import Regularizer, SideRegularizer
@@ -158,7 +161,9 @@ def test_sigreg_draws_by_the_step_alone() -> None:
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind", ["spread", "collapsed", "collapsed but for rounding", "one direction", "one meaning"])
+@pytest.mark.parametrize(
+    "kind", ["spread", "collapsed", "collapsed but for rounding", "one direction", "one meaning"]
+)
 def test_gradients_are_finite(number: int, dtype: torch.dtype, kind: str) -> None:
     batch = cast(clouds(), dtype)
     if kind.startswith("collapsed"):
@@ -200,6 +205,18 @@ def test_a_term_moves_the_sides_that_it_names(number: int) -> None:
         assert moved == term.sides
         assert batch.swapped.grad is None
         assert not term.reads_swapped
+
+
+@every
+def test_a_weight_below_0_is_for_spectral_entropy_alone(number: int) -> None:
+    kind = type(terms()[number])
+    weight = signature_kinds(kind)["weight"]
+    assert fit(weight, 0.5, key="weight") == 0.5
+    if kind is SpectralEntropy:
+        assert fit(weight, -0.5, key="weight") == -0.5
+    else:
+        with pytest.raises(ConfigError, match=r"weight: needed a number, 0 or more, got -0.5"):
+            fit(weight, -0.5, key="weight")
 
 
 @one_sided
@@ -249,6 +266,7 @@ def test_a_pair_drawn_twice_is_not_its_own_neighbour(side: str) -> None:
     of_row_0 = koleo(once.side(side)[[0, *nearest_to(once.side(side), 0)]])
     term = Koleo(weight=1.0, side=side)
     torch.testing.assert_close(13 * term(twice), 12 * term(once) + of_row_0)
+
 
 def test_equal_rows_are_no_neighbours_and_equal_meanings_no_pairs() -> None:
     twice = cloud()[[*range(12), 0]]

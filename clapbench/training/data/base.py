@@ -10,7 +10,7 @@ import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -120,6 +120,7 @@ class TrainingData(pl.LightningDataModule, ABC):
     ``validation`` makes the loaders that Lightning validates by.
     """
 
+    keeps_heard = False  # True where what the audio tower hears of each clip is worth keeping
     decodes = True  # False where a store holds what the encoder makes of each clip
 
     def __init__(
@@ -189,9 +190,7 @@ class TrainingData(pl.LightningDataModule, ABC):
     def batches_done(self) -> int:
         """Batches of all epochs that the trainer has trained on, those before a resume included."""
         trained = self.trainer.fit_loop.total_batch_idx + 1 if self.trainer is not None else 0
-        return max(
-            self.resumed, trained
-        )  # the loops of a trainer learn of a resume after they asked for data
+        return max(self.resumed, trained)  # a trainer's loops learn of a resume after they asked for data
 
     def state_dict(self) -> dict[str, Any]:
         """The position."""
@@ -301,6 +300,16 @@ class NumberedPairs(TrainingData):
     @abstractmethod
     def wave(self, number: int) -> Float[Tensor, " _"]:
         """The clip of a pair: mono, at the encoder's rate, its window. Raises `ClipError` where it cannot be read."""
+
+    def identity(self, number: int) -> str:
+        """What tells the sound of a pair's clip from all others, of other data too; by default the clip's name.
+
+        Of a file its path, size and time, so that what is kept of a sound is not taken for another's.
+        """
+        return self.pair(number).clip
+
+    def leave_out(self, clips: Collection[str]) -> None:
+        """Takes the pairs of these clips, which cannot be read, out of the set."""
 
     @property
     def batches(self) -> Batches:

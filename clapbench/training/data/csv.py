@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ MEND = "Put it there, take its row out of the CSV, or set data.broken=skip."
 
 
 class CsvPairs(NumberedPairs):
-    """Pairs of a CSV, in shuffled epochs. Columns and patterns as in `read_captioned`.
+    """Pairs of a CSV, in shuffled epochs. Columns and patterns as in `read_captioned`; ``root`` None is the CSV's folder.
 
     ``swapped`` is a column of captions with two things exchanged; None takes a column of that name where there is one.
     A caption without one is swapped by rules, or not at all (``swap``).
@@ -38,7 +39,7 @@ class CsvPairs(NumberedPairs):
         self,
         *,
         csv: File,
-        root: Folder,
+        root: Folder | None = None,
         batch_size: Pairs,
         seed: Seed,
         hearing: Hearing,
@@ -53,7 +54,7 @@ class CsvPairs(NumberedPairs):
             batch_size=batch_size, seed=seed, hearing=hearing, num_workers=num_workers, broken=broken
         )
         self.csv = Path(csv).expanduser()
-        self.clips = Clips(Path(root).expanduser(), key="data.root")
+        self.clips = Clips(self.csv.parent if root is None else Path(root).expanduser(), key="data.root")
         self.file, self.caption, self.swapped, self.swap = file, caption, swapped, swap
         self.pairs: list[Pair] = []
         self.places: list[str] = []  # of the pairs in the CSV
@@ -179,6 +180,23 @@ class CsvPairs(NumberedPairs):
             "not_swapped": len(self.pairs) - self.n_swapped,
             "missing": len(self.missing),
         }
+
+    def identity(self, number: int) -> str:
+        """The file of a pair's clip: its path, size and time."""
+        file = self.clips.file(self.pairs[number].clip).absolute()
+        state = file.stat()
+        return f"{file} {state.st_size} {state.st_mtime_ns}"
+
+    def leave_out(self, clips: Collection[str]) -> None:
+        """Takes the pairs of these clips out; ValueError where too few stay."""
+        kept = [number for number, pair in enumerate(self.pairs) if pair.clip not in clips]
+        self.pairs, self.places = [self.pairs[one] for one in kept], [self.places[one] for one in kept]
+        self.left_out.update(clips)
+        if len(self.pairs) < 2:
+            raise ValueError(
+                f"data: needed 2 pairs or more whose clips can be read, {brief(self.csv)} has {len(self.pairs)}. "
+                f"Mend the files."
+            )
 
     def pair(self, number: int) -> Pair:
         """The pair of a number, in the order of the CSV."""

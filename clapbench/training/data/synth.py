@@ -146,6 +146,7 @@ class SynthPairs(NumberedPairs):
             )
         self.pool, self.swapped_scenes = pool, swapped_scenes
         self.group = 2 if swapped_scenes else 1
+        self.keeps_heard = pool is not None  # half of a step is mixing and hearing
         self.bank = EventBank(seed=seed, neutral=neutral, varied=varied)
         self._last: tuple[int, Told] | None = None  # for a wave is asked for after its pair
         self.class_pairs = {axis: class_pairs(axis, held=False) for axis in (None, *ATTRIBUTES)}

@@ -13,7 +13,8 @@ from clapbench.encoders.base import unit
 from clapbench.kinds import Positive
 from clapbench.training.clouds import Clouds, full_precision
 
-TEMPERATURE = 0.07  # where neither the configuration nor the weights know one (Wu et al. 2018; Radford et al. 2021)
+# Where neither the configuration nor the weights know one (Wu et al. 2018; Radford et al. 2021).
+TEMPERATURE = 0.07
 HIGHEST_SCALE = 100.0  # Radford et al. 2021, section 2.5
 
 
@@ -72,9 +73,7 @@ def match_loss(logits: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
     return nn.functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
-def negatives_only(
-    logits: Float[Tensor, "n n"], same: Bool[Tensor, "n n"] | None
-) -> Float[Tensor, "n n"]:
+def negatives_only(logits: Float[Tensor, "n n"], same: Bool[Tensor, "n n"] | None) -> Float[Tensor, "n n"]:
     """Logits in which what means the same as the match, and is not the match itself, is -inf."""
     if same is None:
         return logits

@@ -7,8 +7,8 @@ clip i and swapped caption k, and $W_i$ the swapped captions that are not true o
 A swapped caption has no clip, so captions choose among the n clips alone. Every swapped caption is a negative of every
 clip: with many in a batch most of them are easy ones, of other scenes.
 
-Source: Yuksekgonul et al. 2023 (NegCLIP), section 4, and the authors' code. Deviation: masks of equal meanings; a swapped
-caption that is another pair's true caption is no negative of that pair's clip.
+Source: Yuksekgonul et al. 2023 (NegCLIP), section 4, and the authors' code. Deviation: masks of equal meanings; a
+swapped caption that is another pair's true caption is no negative of that pair's clip.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ $L = -\frac{1}{2n} \sum_i \left[ \log \frac{e^{s_{ii}}}{\sum_{j \in N_i} e^{s_{i
    + \log \frac{e^{s_{ii}}}{\sum_{j \in N_i} e^{s_{ji}}} \right]$ with $s$, $s'$ as in NegCLIP and $K_i$ the swapped
 captions of pair i, none or more. At least 0.
 
-Source: Ghosh et al. 2024 (CompA), composition-aware hard negatives, and the authors' code of stage 2. Deviation: what is no
-candidate is -inf. The published code multiplies its logits by -100000 instead, which makes a negative logit the largest
-of its row; the two agree only where all logits are positive.
+Source: Ghosh et al. 2024 (CompA), composition-aware hard negatives, and the authors' code of stage 2. Deviation: what
+is no candidate is -inf. The published code multiplies its logits by -100000 instead, which makes a negative logit the
+largest of its row; the two agree only where all logits are positive.
 """
 
 from __future__ import annotations

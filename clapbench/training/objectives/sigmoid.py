@@ -19,9 +19,7 @@ from clapbench.training.clouds import Clouds
 from clapbench.training.objectives.base import Objective
 
 
-def sigmoid_loss(
-    logits: Float[Tensor, "n n"], same: Bool[Tensor, "n n"] | None = None
-) -> Float[Tensor, ""]:
+def sigmoid_loss(logits: Float[Tensor, "n n"], same: Bool[Tensor, "n n"] | None = None) -> Float[Tensor, ""]:
     """Sum of all n x n decisions' losses, over n. ``logits`` hold the bias; ``same`` marks what is no negative.
 
     >>> sigmoid_loss(torch.zeros(2, 2)) == 2 * torch.tensor(2.0).log()

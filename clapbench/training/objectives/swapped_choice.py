@@ -1,11 +1,11 @@
 r"""InfoNCE, and a choice for each clip between its caption and the same words in the wrong places.
 
-$L = L_\mathrm{InfoNCE} + w \frac{1}{m} \sum_k \log(1 + e^{\,s(a_i, t'_k) - s(a_i, t_i)})$ with $t'_k$ a swapped caption,
-$i$ its pair and s the cosine similarity times the learned scale. The choice is at least 0; log 2 where the two captions
-cannot be told apart.
+$L = L_\mathrm{InfoNCE} + w \frac{1}{m} \sum_k \log(1 + e^{\,s(a_i, t'_k) - s(a_i, t_i)})$ with $t'_k$ a swapped
+caption, $i$ its pair and s the cosine similarity times the learned scale. The choice is at least 0; log 2 where the
+two captions cannot be told apart.
 
-Source: Yuksekgonul et al. 2023 (NegCLIP), section 4. Deviation: a two-way choice with a weight of its own instead of extra
-columns in the softmax.
+Source: Yuksekgonul et al. 2023 (NegCLIP), section 4. Deviation: a two-way choice with a weight of its own instead of
+extra columns in the softmax.
 """
 
 from __future__ import annotations
@@ -48,7 +48,5 @@ class SwappedChoice(Objective):
         """Both together. A swapped caption that means the same as its caption is no choice."""
         differs = clouds.caption[clouds.swapped_of] != clouds.swapped_caption
         pairs = clouds.swapped_of[differs]
-        choice = two_way_choice(
-            clouds.audio[pairs], clouds.text[pairs], clouds.swapped[differs], self.scale
-        )
+        choice = two_way_choice(clouds.audio[pairs], clouds.text[pairs], clouds.swapped[differs], self.scale)
         return infonce(self.logits(clouds), clouds.same) + self.weight * choice

@@ -1,11 +1,11 @@
-r"""Barlow Twins between the sides: a coordinate says the same in audio and in text, and different ones different things.
+r"""Barlow Twins between the sides: a coordinate says the same in audio and text, and different ones different things.
 
 $b = \sum_i (1 - c_{ii})^2 + \lambda \sum_{i \neq j} c_{ij}^2$ with $c$ the correlation (ddof 0) of coordinate i of the
 audio rows and coordinate j of the text rows, at least 0; d where one side is collapsed.
 
-Source: Zbontar et al. 2021 (Barlow Twins), eq. 1, and the authors' code: $\lambda = 0.0051$, and $\epsilon = 10^{-5}$ is
-added to each variance. Applied before normalisation; it depends on neither scale nor place of a coordinate. Theirs are
-two views by one network: here the sides are two networks, and the term lines up their coordinates too.
+Source: Zbontar et al. 2021 (Barlow Twins), eq. 1, and the authors' code: $\lambda = 0.0051$, and $\epsilon = 10^{-5}$
+is added to each variance. Applied before normalisation; it depends on neither scale nor place of a coordinate. Theirs
+are two views by one network: here the sides are two networks, and the term lines up their coordinates too.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@ r"""KoLeo: pushes each row away from its nearest neighbour.
 $k = -\frac{1}{n} \sum_i \log(\lVert u_i - u_{\nu(i)} + \epsilon \rVert + \epsilon)$ over unit rows with $\nu(i)$ the
 nearest row to i and $\epsilon = 10^{-8}$; at least $-\log 2$, lower on a more even cloud.
 
-Source: Sablayrolles et al. 2019 (Spreading vectors), eq. 2; the epsilons are those of DINOv2's code. Neighbours are found
-without gradient. Deviation: rows that stand for the same, and rows that rounding cannot tell apart, are no neighbours:
-one caption twice in a batch would cost 18 and have a gradient of 10^8. A row without any neighbour is left out of the
-mean; so a wholly collapsed cloud gives 0, and no gradient leads out of it. The term of a side knows equal
-clips in audio and equal meanings in text.
+Source: Sablayrolles et al. 2019 (Spreading vectors), the KoLeo regulariser; the epsilons are those of DINOv2's code.
+Neighbours are found without gradient. Deviation: rows that stand for the same, and rows that rounding cannot tell
+apart, are no neighbours: one caption twice in a batch would cost 18 and have a gradient of 10^8. A row without any
+neighbour is left out of the mean; so a wholly collapsed cloud gives 0, and no gradient leads out of it. The term of a
+side knows equal clips in audio and equal meanings in text.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ $g = \frac{1}{|W|} \sum_{w \in W} 2 n \int_0^{3} |\hat\varphi_w(t) - \varphi(t)|
 $\hat\varphi_w(t) = \frac{1}{n} \sum_j e^{i t w \cdot z_j}$, $\varphi(t) = e^{-t^2/2}$ and W unit directions, by the
 trapezoid rule on 17 knots; at least 0.
 
-Source: Balestriero and LeCun 2025 (LeJEPA), the Epps-Pulley statistic, and the authors' code. The target is N(0, I): it
-reads raw rows, since unit rows are never that. The value grows with n, so a weight holds for one size of batch. Some
-copies integrate over [-5, 5]: their values are others. Directions are drawn anew in each step, from the number of the
-step alone, so that all processes and devices have the same.
+Source: Balestriero and LeCun 2025 (LeJEPA), the Epps-Pulley statistic, in the version of stable-pretraining. The
+target is N(0, I): it reads raw rows, since unit rows are never that. The value grows with n, so a weight holds for one
+size of batch. Some copies integrate over [-5, 5]: their values are others. Directions are drawn anew in each step,
+from the number of the step alone, so that all processes and devices have the same.
 """
 
 from __future__ import annotations

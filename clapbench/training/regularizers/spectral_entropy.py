@@ -1,13 +1,13 @@
 r"""Spectral entropy: raises or lowers the effective rank of a side.
 
-$e = \sum_k p_k \log(p_k + 10^{-7})$ with $p = s / \sum_k s_k$ and $s$ the singular values of the unit rows, not centred;
-between $-\log \min(n, d)$ and 0. A weight above 0 raises the rank, one below 0 lowers it.
+$e = \sum_k p_k \log(p_k + 10^{-7})$ with $p = s / \sum_k s_k$ and $s$ the singular values of the unit rows, not
+centred; between $-\log \min(n, d)$ and 0. A weight above 0 raises the rank, one below 0 lowers it.
 
-Source: the exponential of $-e$ is RankMe (Garrido et al. 2023, eq. 1) of a batch; as a training term it is ours. A batch of
-n rows has rank min(n, d) at most, so runs compare at one size of batch, and it is not the probe's number, which is
-over all rows. The gradient of a singular value decomposition has poles at equal values and none is defined at 0: here
-the eigenvalues of the Gram matrix are taken, whose gradient has no poles, in float64, with rounding ($n$ times the
-float64 epsilon) added to them.
+Source: the exponential of $-e$ is RankMe (Garrido et al. 2023, eq. 1) of a batch; as a training term it is ours. A
+batch of n rows has rank min(n, d) at most, so runs compare at one size of batch, and it is not the probe's number,
+which is over all rows. The gradient of a singular value decomposition has poles at equal values and none is defined at
+0: here the eigenvalues of the Gram matrix are taken, whose gradient has no poles, in float64, with rounding ($n$ times
+the float64 epsilon) added to them.
 """
 
 from __future__ import annotations

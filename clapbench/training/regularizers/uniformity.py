@@ -3,8 +3,8 @@ r"""Uniformity: spreads a side over the sphere.
 $u = \log \frac{1}{|P|} \sum_{(i, j) \in P} e^{-2 \lVert u_i - u_j \rVert^2}$ over the pairs P of unit rows, each once;
 between -8 and 0, lower is more even.
 
-Source: Wang and Isola 2020, section 4.2, and the authors' code, with t = 2. The logarithm is of the mean, not the mean of
-logarithms. Deviation: pairs of one clip (audio) or one meaning (text) are left out; 0 where no pair is left.
+Source: Wang and Isola 2020, section 4.1, and the authors' code, with t = 2. The logarithm is of the mean, not the mean
+of logarithms. Deviation: pairs of one clip (audio) or one meaning (text) are left out; 0 where no pair is left.
 """
 
 from __future__ import annotations

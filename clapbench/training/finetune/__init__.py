@@ -1,0 +1,1 @@
+"""What of an encoder training moves, and how."""
