@@ -196,3 +196,9 @@ def test_what_decides_the_pairs_is_its_content() -> None:
         "varied": 1,
         "swapped_scenes": False,
     }
+
+
+def test_a_sound_is_not_taken_for_another_of_its_number() -> None:
+    given = [synth(), synth(seed=2), synth(varied=2), synth(neutral=2), synth(swapped_scenes=True)]
+    assert len({data.identity(3) for data in given}) == len(given)
+    assert synth(pool=10).identity(3) == synth().identity(3) != synth().identity(4)
