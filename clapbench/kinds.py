@@ -8,7 +8,7 @@ for what has no such word.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,4 +135,12 @@ Place = Annotated[str | Path, Rule("an existing file or folder", is_there, "PATH
 Sha256 = Annotated[str, Rule("a SHA-256, 64 hexadecimal digits", is_sha256, "HEX")]
 Names = Annotated[
     list[str] | str, Rule("a list of names, one or more", lambda text: text not in ("", "[]"), "[NAME]")
+]
+Files = Annotated[
+    str | Sequence[str],
+    Rule(
+        'a path, perhaps as "DIR/{000..003}.tar", or a list of them',
+        lambda text: text not in ("", "[]"),
+        "FILE",
+    ),
 ]

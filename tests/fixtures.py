@@ -9,6 +9,7 @@ folder.
 from __future__ import annotations
 
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,30 @@ def compa_attribute(folder: Path) -> list[str]:
 def captioned_clips(folder: Path) -> list[str]:
     """Three clips with a caption each, as noise bursts."""
     return clips_in_csv(folder, header="file,caption", cells=["Rain falling", "A dog barking", "A bell"])
+
+
+def few_events(folder: Path) -> list[str]:
+    """A small bank of events."""
+    return ["data.pool=8", "data.neutral=1", "data.varied=1", "data.batch_size=4"]
+
+
+def clips_to_train_on(folder: Path) -> list[str]:
+    """Four clips with a caption each, as noise bursts."""
+    captions = ["Rain before wind", "A dog barking", "A bell", "Loud rain and a quiet bell"]
+    given = clips_in_csv(folder, header="file,caption", cells=captions)
+    return [*(line.replace("bench.", "data.", 1) for line in given), "data.batch_size=2"]
+
+
+def shards_to_train_on(folder: Path) -> list[str]:
+    """Two shards of these clips, with a caption in a text file next to each."""
+    clips_to_train_on(folder)
+    for number, clips in enumerate(("02", "13")):
+        with tarfile.open(folder / f"{number}.tar", "w") as archive:
+            for clip in clips:
+                (folder / f"{clip}.txt").write_text(f"Bell {clip} rings before rain falls", encoding="utf-8")
+                archive.add(folder / f"{clip}.wav", arcname=f"{clip}.wav")
+                archive.add(folder / f"{clip}.txt", arcname=f"{clip}.txt")
+    return [f"data.shards=[{folder}/0.tar,{folder}/1.tar]", "data.batch_size=2"]
 
 
 def labelled_clips(folder: Path) -> list[str]:
@@ -121,6 +146,7 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         "retrieval": captioned_clips,
         "zeroshot": labelled_clips,
     },
+    "data": {"synth": few_events, "csv": clips_to_train_on, "webdataset": shards_to_train_on},
     "probe": dict.fromkeys(
         [
             *(

@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 
 from clapbench.benchmarks.base import Benchmark
 from clapbench.benchmarks.captioned import read_captioned
 from clapbench.benchmarks.tables import Row, Speaker
 from clapbench.console import brief
+from clapbench.files import key_of
 from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
-from clapbench.scoring.retrieval import items, retrieved
+from clapbench.scoring.retrieval import items, preferred, retrieved
 from clapbench.scoring.similarity import NEAR_TIE, margins_of, similarities_of
+from clapbench.swapping import swap
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +30,9 @@ class Retrieval(Benchmark):
 
     Rows of one clip collect its captions. ``file`` makes a clip's path below ``root`` from the columns of its row, as
     ``"{youtube_id}.wav"``; None takes the column of paths, or for AudioCaps the pattern that most files follow.
-    An item is a clip: those are counted, and left out one by one with ``allow_missing``.
+    An item is a clip: those are counted, and left out one by one with ``allow_missing``. With ``swapped`` each caption
+    that has two things to exchange also stands against its swapped form, for its own clips: a choice between two. The
+    swapped captions are encoded, and seen by probes, but nobody retrieves them.
     """
 
     def __init__(
@@ -35,12 +42,13 @@ class Retrieval(Benchmark):
         csv: File,
         root: Folder,
         file: str | None = None,
+        swapped: Literal["none", "rules"] = "none",
         allow_missing: bool = False,
     ) -> None:
         root = Path(root).expanduser()
         super().__init__(name=name, root=root, protocol="official", allow_missing=allow_missing)
         self.csv = Path(csv).expanduser()
-        self.file = file
+        self.file, self.swapped = file, swapped
         self.first_row: dict[str, str] = {}  # of each clip, known after `cases`
 
     @property
@@ -92,18 +100,54 @@ class Retrieval(Benchmark):
             )
         return [case]
 
+    def swaps(self) -> dict[str, str]:
+        """The swapped form of each caption that has one; none unless they were asked for."""
+        if self.swapped == "none":
+            return {}
+        forms = {caption: swap(caption) for caption in super().captions()}
+        return {caption: form for caption, form in forms.items() if form is not None}
+
+    def captions(self) -> tuple[str, ...]:
+        """Distinct captions, as first seen, then the swapped ones."""
+        return tuple(dict.fromkeys([*super().captions(), *self.swaps().values()]))
+
+    def fingerprint(self) -> str:
+        """That of every benchmark; with swapped captions another."""
+        if self.swapped == "none":
+            return super().fingerprint()
+        return key_of([super().fingerprint(), self.swaps()])
+
     def judge(self, embeddings: Embeddings) -> Judgement:
-        """Recalls, mAP and median ranks in both directions."""
+        """Recalls, mAP and median ranks in both directions; the choice between captions and their swapped forms."""
         (case,) = self.cases()
         s, match = similarities_of(embeddings, case), case.match_matrix
         margins = torch.cat([margins_of(s.T, match.T), margins_of(s, match)])
         return Judgement(
             scores=dict.fromkeys(("F", "G", "H")),
-            extra={**retrieved("t2a", s.T, match.T), **retrieved("a2t", s, match)},
+            extra={
+                **retrieved("t2a", s.T, match.T),
+                **retrieved("a2t", s, match),
+                **(self.chosen(embeddings, case, s) if self.swapped != "none" else {}),
+            },
             items=tuple(items(s, case)),
             ties=int((margins == 0).sum()),
             near_ties=int((margins.abs() <= NEAR_TIE).sum()),
         )
+
+    def chosen(self, embeddings: Embeddings, case: Case, s: Float64[Tensor, "k l"]) -> dict[str, Any]:
+        """How often a caption wins against its swapped form, unless that is one of the clip's captions too."""
+        swaps = self.swaps()
+        place = {caption: column for column, caption in enumerate(case.captions)}
+        of = torch.tensor([place[caption] for caption in swaps], dtype=torch.long)
+        wrong = s[:, of]
+        if swaps:
+            none = ((False,) * len(swaps),) * len(case.clips)
+            wrong = similarities_of(embeddings, Case(case.clips, tuple(swaps.values()), none))
+        asked = case.match_matrix[:, of]
+        for column, form in enumerate(swaps.values()):
+            if form in place:
+                asked[:, column] &= ~case.match_matrix[:, place[form]]
+        return preferred(s[:, of], wrong, asked=asked)
 
 
 def joined(cases: Sequence[Case]) -> Case:

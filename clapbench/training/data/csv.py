@@ -29,7 +29,7 @@ MEND = "Put it there, take its row out of the CSV, or set data.broken=skip."
 
 
 class CsvPairs(NumberedPairs):
-    """Pairs of a CSV, in shuffled epochs. Columns and patterns as in `read_captioned`; ``root`` None is the CSV's folder.
+    """Pairs of a CSV, in shuffled epochs. Columns and patterns: see `read_captioned`; ``root`` None: the CSV's folder.
 
     ``swapped`` is a column of captions with two things exchanged; None takes a column of that name where there is one.
     A caption without one is swapped by rules, or not at all (``swap``).

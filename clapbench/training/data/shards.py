@@ -39,7 +39,7 @@ from webdataset.tariterators import group_by_keys
 from clapbench.benchmarks.tables import first_names
 from clapbench.console import brief
 from clapbench.encoders.base import Hearing
-from clapbench.kinds import Names, Pairs, Seed, Whole
+from clapbench.kinds import Files, Pairs, Seed, Whole
 from clapbench.sound.containers import Held
 from clapbench.sound.waves import ClipError, load_wave
 from clapbench.swapping import swap as swapped_by_rules
@@ -90,7 +90,7 @@ class ShardPairs(TrainingData):
     def __init__(
         self,
         *,
-        shards: Names,
+        shards: Files,
         batch_size: Pairs,
         seed: Seed,
         hearing: Hearing,

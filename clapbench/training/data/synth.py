@@ -6,6 +6,7 @@ use (`scenes.held_out`) never occur, nor do the benchmarks' draws: the bank has 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from clapbench.benchmarks.synthetic import RECIPE
 from clapbench.encoders.base import Hearing
 from clapbench.kinds import Count, Pairs, Seed
 from clapbench.sound.synth.captions import (
@@ -205,6 +207,11 @@ class SynthPairs(NumberedPairs):
             wave[start : start + len(sound)] += sound
         rate, window = self.hearing
         return resampled(wave, SAMPLE_RATE, sample_rate=rate, window=window)
+
+    def identity(self, number: int) -> str:
+        """What decides the sound of a pair."""
+        content = {**self.content, "pairs": None, "recipe": RECIPE, "number": number}
+        return f"synth {json.dumps(content)}"
 
     def told(self, number: int) -> Told:
         """The scene of a number with its partner; with ``swapped_scenes`` 2 i and 2 i + 1 are each other's."""
