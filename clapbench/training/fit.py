@@ -18,56 +18,25 @@ from omegaconf import DictConfig, OmegaConf
 from clapbench import config, files
 from clapbench.config.lines import choice_of
 from clapbench.console import console, shown
-from clapbench.encoders.base import Encoder, fingerprint, hearing
+from clapbench.encoders.base import Encoder, fingerprint
 from clapbench.files import sha256_of
 from clapbench.results.provenance import provenance
 from clapbench.running import devices, loggers
 from clapbench.running.batches import EncodingPlan
-from clapbench.running.plan import check_parts, model_class
+from clapbench.running.plan import model_class
 from clapbench.running.probing import build_probes
 from clapbench.running.progress import TrainingProgress
 from clapbench.running.stopping import finishing_batches, stoppable
 from clapbench.running.trainer import make_trainer, quiet_lightning
 from clapbench.sources import source
 from clapbench.training import launch, result, resume
+from clapbench.training.check import build_data, check, check_sides
 from clapbench.training.data.base import TrainingData
 from clapbench.training.features import Features
 from clapbench.training.geometry import Curve, Geometry, validation_loaders
 from clapbench.training.learn import Learn
-from clapbench.training.terms import check_sides, check_terms
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-
-
-def check(cfg: DictConfig) -> None:
-    """Refuses what cannot work, before anything is made, and puts values in as their kinds have them."""
-    config.check(cfg, root="train")
-    check_parts(cfg)
-    devices.check_processes(cfg)
-    if not cfg.validation:
-        raise config.ConfigError(
-            "validation: needed a benchmark or more under it, got none. Leave it as it is."
-        )
-    for node in cfg.validation.values():
-        config.build(node)
-    if cfg.weights == "best" and not any(
-        "ModelCheckpoint" in node._target_ for node in cfg.callback.values()
-    ):
-        raise config.ConfigError(
-            "weights: best needs callback=[best], which keeps the best checkpoint. Add it."
-        )
-    if any("LearningRateMonitor" in node._target_ for node in cfg.callback.values()) and str(
-        cfg.logger._target_
-    ).endswith(".none"):
-        raise config.ConfigError(
-            "callback: LearningRateMonitor needs a logger, got logger=none. Set logger=csv."
-        )
-    kind, arguments = model_class(cfg)
-    if "text" not in kind.sides:  # type: ignore[attr-defined]
-        raise config.ConfigError(
-            f"model {arguments['name']!r}: has no text side, and cannot be trained. Choose another model."
-        )
-    check_terms(cfg, build_data(cfg))
 
 
 def describe(cfg: DictConfig) -> str:
@@ -210,18 +179,6 @@ def train(trainer: pl.Trainer, learner: Learn, data: TrainingData, job: Job) -> 
         learner.load_state_dict(torch.load(best, weights_only=True)["state_dict"], strict=False)
     if job.cfg.weights == "best" or max(geometry.curve.steps) != trainer.global_step:
         trainer.validate(learner, datamodule=data, verbose=False)
-
-
-def build_data(cfg: DictConfig) -> TrainingData:
-    """The LightningDataModule of a configuration, at the rate and window of its encoder."""
-    kind, arguments = model_class(cfg)
-    heard = hearing(kind, arguments)
-    if heard is None:
-        raise config.ConfigError(
-            f"model {arguments['name']!r}: its class does not say what it hears of a clip."
-        )
-    data: TrainingData = config.build(cfg.data, hearing=heard, num_workers=cfg.loader.num_workers)
-    return data
 
 
 def build(job: Job, data: TrainingData) -> tuple[Learn, Geometry]:

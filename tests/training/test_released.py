@@ -34,7 +34,13 @@ def test_the_heads_of_a_released_model(
     released = fixtures.overrides("model", model, tmp_path)
     typed = [
         *released,
-        *("data=csv", f"data.csv={csv}", "finetune=projection", "trainer.max_steps=2", "schedule.warmup_steps=0"),
+        *(
+            "data=csv",
+            f"data.csv={csv}",
+            "finetune=projection",
+            "trainer.max_steps=2",
+            "schedule.warmup_steps=0",
+        ),
         *("~validation.order", "~validation.attribute", "+bench@validation.items=pairs", *items),
         *("logger=none", "trainer=cpu", "name=tuned", f"outputs={tmp_path / 'outputs'}"),
     ]

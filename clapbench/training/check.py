@@ -1,0 +1,87 @@
+"""What a training needs, held against each other before anything is made: terms, data, what moves, callbacks, devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from omegaconf import DictConfig
+
+from clapbench import config
+from clapbench.encoders.base import hearing
+from clapbench.running import devices
+from clapbench.running.plan import check_parts, model_class
+from clapbench.training.data.base import TrainingData
+from clapbench.training.regularizers.base import Regularizer, SideRegularizer
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuses what cannot work, before anything is made, and puts values in as their kinds have them."""
+    config.check(cfg, root="train")
+    check_parts(cfg)
+    devices.check_processes(cfg)
+    if not cfg.validation:
+        raise config.ConfigError(
+            "validation: needed a benchmark or more under it, got none. Leave it as it is."
+        )
+    for node in cfg.validation.values():
+        config.build(node)
+    check_callbacks(cfg)
+    kind, arguments = model_class(cfg)
+    if "text" not in kind.sides:  # type: ignore[attr-defined]
+        raise config.ConfigError(
+            f"model {arguments['name']!r}: has no text side, and cannot be trained. Choose another model."
+        )
+    check_terms(cfg, build_data(cfg))
+
+
+def check_callbacks(cfg: DictConfig) -> None:
+    """`ConfigError` where what a callback needs, or what needs it, is not there."""
+    classes = {str(node._target_).rpartition(".")[2] for node in cfg.callback.values()}
+    if cfg.weights == "best" and "ModelCheckpoint" not in classes:
+        raise config.ConfigError(
+            "weights: best needs callback=[best], which keeps the best checkpoint. Add it."
+        )
+    if "LearningRateMonitor" in classes and str(cfg.logger._target_).endswith(".none"):
+        raise config.ConfigError(
+            "callback: LearningRateMonitor needs a logger, got logger=none. Set logger=csv."
+        )
+
+
+def build_data(cfg: DictConfig) -> TrainingData:
+    """The LightningDataModule of a configuration, at the rate and window of its encoder."""
+    kind, arguments = model_class(cfg)
+    heard = hearing(kind, arguments)
+    if heard is None:
+        raise config.ConfigError(
+            f"model {arguments['name']!r}: its class does not say what it hears of a clip."
+        )
+    data: TrainingData = config.build(cfg.data, hearing=heard, num_workers=cfg.loader.num_workers)
+    return data
+
+
+def check_terms(cfg: DictConfig, data: TrainingData) -> None:
+    """`ConfigError` that names the first term with nothing to act on: a single pair, no swapped captions."""
+    objective = config.build(cfg.objective)
+    terms = {f"regularizer.{key}": config.build(node) for key, node in cfg.regularizer.items()}
+    if cfg.data.batch_size < 2:
+        spread = [key for key, term in terms.items() if term.needs_spread]
+        raise config.ConfigError(
+            f"{', '.join(spread) or 'objective'}: needed two pairs or more in a batch, got "
+            f"data.batch_size={cfg.data.batch_size}. Raise it."
+        )
+    if objective.reads_swapped and not data.has_swapped:
+        raise config.ConfigError(
+            "objective: needed swapped captions, the data have none. Set data.swap=rules or data.swapped=COLUMN, or "
+            "objective=infonce."
+        )
+
+
+def check_sides(regularizers: Mapping[str, Regularizer], *, moving: set[str]) -> None:
+    """`ConfigError` that names the first term whose side does not move."""
+    for name, term in regularizers.items():
+        frozen = sorted(term.sides - moving)
+        if frozen and (isinstance(term, SideRegularizer) or not term.sides & moving):
+            raise config.ConfigError(
+                f"regularizer.{name}: acts on the {' and '.join(frozen)} side, which does not move. "
+                f"Choose a finetune that moves it, or take {name} out."
+            )
