@@ -47,7 +47,7 @@ def started_elsewhere() -> bool:
 
 
 def check_processes(cfg: DictConfig) -> None:
-    """Refuses more processes for a training than there are devices or pairs, and machines on which nobody started one."""
+    """Refuses more processes for a training than there are devices or pairs, and machines that none was started on."""
     if "accelerator" in cfg.trainer:
         check_accelerator(str(cfg.trainer.accelerator))
     n, told = asked(cfg)

@@ -1,4 +1,4 @@
-"""What a training needs, held against each other before anything is made: terms, data, what moves, callbacks, devices."""
+"""Whether a training can work, asked before anything is made: its terms, data, callbacks and devices."""
 
 from __future__ import annotations
 

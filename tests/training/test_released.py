@@ -1,4 +1,4 @@
-"""Every model of full size: its heads are trained on a CSV, nothing else changes, and the printed command evaluates it."""
+"""Every model of full size: heads are trained on a CSV, nothing else changes, and the printed command evaluates it."""
 
 from __future__ import annotations
 
