@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from clapbench import kinds
 from clapbench.benchmarks.tables import first_names
 from clapbench.encoders.base import Hearing
-from clapbench.running.batches import cores
+from clapbench.running.batches import cores, started_by
 from clapbench.sound.waves import ClipError
 from clapbench.training import processes
 
@@ -352,6 +352,7 @@ class NumberedPairs(TrainingData):
             batch_sampler=self.batches,
             collate_fn=Parcel.of if workers else list,
             num_workers=workers,
+            multiprocessing_context=started_by(workers),
         )
         for rows in read:
             yield rows.rows() if isinstance(rows, Parcel) else rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import pickle
 from itertools import chain, islice
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from training_data import HEARING, Numbers, Processes, batches, clips
 
+from clapbench.running.batches import started_by
 from clapbench.sound.waves import ClipError
 from clapbench.training import processes
 from clapbench.training.data.base import (
@@ -255,6 +257,11 @@ def test_a_training_that_goes_on_sees_what_it_would_have_seen(
     before = trained(Numbers(n), steps=stop, save=tmp_path / "last.ckpt")
     after = trained(Numbers(n), steps=9, start=tmp_path / "last.ckpt")
     assert before + after == whole
+
+
+def test_workers_start_as_this_system_starts_processes_also_below_a_spawned_one() -> None:
+    assert started_by(0) is None
+    assert started_by(2) == multiprocessing.get_all_start_methods()[0]
 
 
 def test_hearing_is_what_the_encoder_hears() -> None:
