@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +90,27 @@ class Features:
                 f"training: nothing is kept of {len(missing)} of {len(keys)} clips, and their waves are not here "
                 f"(first: {next(iter(missing))}). Type the same command again: what is missing is computed first."
             )
-        if missing:
-            made = self.before_cut(side, [given[row] for row in missing.values()])
-            for key, row in zip(missing, made, strict=True):
+        for keys_made, rows_given in self.together(side, missing, given):
+            for key, row in zip(keys_made, self.before_cut(side, rows_given), strict=True):
                 store.put(key, row)
         return [self.here(store.get(key)) for key in keys]
+
+    def together(
+        self, side: str, missing: Mapping[str, int], given: Sequence[Any]
+    ) -> Iterator[tuple[list[str], list[Any]]]:
+        """What is missing, in the groups that are computed at once.
+
+        A clip is heard alone, so that what is kept of it does not depend on when it came and in which batch: a training
+        that goes on has forgotten all of it.
+        """
+        if self.cuts[side] == "heard":
+            yield from (([key], [given[row]]) for key, row in missing.items())
+        elif missing:
+            yield list(missing), [given[row] for row in missing.values()]
+
+    def is_kept(self, clip: str) -> bool:
+        """Whether a store holds what the encoder makes of a clip."""
+        return "audio" in self.stores and self.key(clip) in self.stores["audio"]
 
     def before_cut(self, side: str, given: Sequence[Any]) -> list[Tensor]:
         """The stages of a side that do not move; each row in float32."""

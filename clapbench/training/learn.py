@@ -65,6 +65,7 @@ class Learn(pl.LightningModule):
         if stage == "fit" and finite and self.features.stores:
             self.encoder.to(self.trainer.strategy.root_device)
             data.leave_out(prepare(self.features, data, swapped=self.reads_swapped))
+            data.is_kept = self.features.is_kept
 
     def on_train_batch_start(self, batch: PairBatch, batch_idx: int) -> None:
         """What is drawn in a step, as dropout is, depends on seed, batch and process: a resume draws the same."""

@@ -191,13 +191,20 @@ def test_swapped_captions_are_prepared_where_something_reads_them() -> None:
         assert encoder.calls["text"] == (10 if swapped else 5)
 
 
-def test_what_is_heard_is_prepared_where_it_is_kept() -> None:
+def test_what_is_heard_is_kept_as_it_comes_and_does_not_depend_on_its_batch() -> None:
     encoder, _ = applied("all")
     features, data = Features(encoder, keep_heard=True), Listed()
     prepare(features, data, swapped=False)
-    assert not data.decodes
-    features.audio([], CLIPS)
+    assert data.decodes
+    assert not any(map(features.is_kept, CLIPS))
+    features.audio(waves()[:2], CLIPS[:2])
+    empty = [torch.zeros(0)] * 2
+    features.audio([*empty, *waves()[2:]], CLIPS)
+    assert all(map(features.is_kept, CLIPS))
     assert encoder.calls["heard"] == 5
+    data.is_kept = features.is_kept
+    assert next(iter(data.train_dataloader())).waves == []
+    assert data.decoded == []
 
 
 def test_broken_clips_are_raised_or_left_out(tmp_path: Path) -> None:
@@ -292,7 +299,7 @@ def test_processes_share_the_work_and_read_each_others_rows(
             at[0] = 0
 
     monkeypatch.setattr(module.dist, "barrier", wait_for_the_second)
-    data[0].skips, data[0].broken = True, {"1.wav"}
+    data[0].broken, data[0].silent = "skip", {"1.wav"}
     assert prepare(features[0], data[0], swapped=False) == {"1.wav"}
     assert [encoder.calls["audio"] for encoder in encoders] == [3, 1]
     assert data[0].decoded == ["0.wav", "2.wav", "4.wav", "1.wav"]
