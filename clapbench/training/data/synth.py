@@ -150,7 +150,9 @@ class SynthPairs(NumberedPairs):
         self.group = 2 if swapped_scenes else 1
         self.keeps_heard = pool is not None  # half of a step is mixing and hearing
         self.bank = EventBank(seed=seed, neutral=neutral, varied=varied)
-        self._known: dict[int, Told] = {}  # of a pool all, else the last one: a wave is asked for after its pair
+        self._known: dict[
+            int, Told
+        ] = {}  # of a pool all, else the last one: a wave is asked for after its pair
         self.class_pairs = {axis: class_pairs(axis, held=False) for axis in (None, *ATTRIBUTES)}
 
     @property
