@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 CLAUSE_ENDS = r"(?=\s*(?:$|[,.;!]|\b(?:and|as|while|with|then|before|after|followed)\b))"
 PITCHED = (
@@ -90,6 +91,7 @@ LONGEST = 2000  # characters of a caption that is looked at
 MARKS = " \t\r\n.!?"
 
 
+@lru_cache(maxsize=1 << 16)
 def swap(caption: str) -> str | None:
     """The caption with two things exchanged; None where the rules find nothing, and never the caption itself.
 

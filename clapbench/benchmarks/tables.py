@@ -255,8 +255,15 @@ def spellings(path: str) -> list[str]:
     >>> spellings(" a\\\\b.wav")
     [' a\\\\b.wav', ' a/b.wav', 'a\\\\b.wav', 'a/b.wav']
     """
-    literal = [path, path.replace("\\", "/"), path.strip(), path.strip().replace("\\", "/")]
-    return list(dict.fromkeys(str(PurePosixPath(one)) for one in literal))
+    literal = dict.fromkeys([path, path.replace("\\", "/"), path.strip(), path.strip().replace("\\", "/")])
+    return list(dict.fromkeys(str(PurePosixPath(one)) for one in literal))  # mostly one: there are many paths
+
+
+class Named(NamedTuple):
+    """A name of a clip, and whether a file has it."""
+
+    name: str
+    is_here: bool
 
 
 class Clips:
@@ -291,13 +298,13 @@ class Clips:
         """Whether a name of a CSV has a file. A name too long for the file system, or of a folder, has none."""
         return any(file is not None and os.path.isfile(file) for _, file in self._candidates(path))
 
-    def named(self, pattern: str, row: Row) -> str:
+    def named(self, pattern: str, row: Row) -> Named:
         """The name that ``pattern`` makes of a row's cells: as they are, or without spaces where only that is here."""
         written = pattern.format_map(row)
         if self.has(written):
-            return written
+            return Named(written, True)
         bare = pattern.format_map({column: cell.strip() for column, cell in row.items()})
-        return bare if bare != written and self.has(bare) else written
+        return Named(bare, True) if bare != written and self.has(bare) else Named(written, False)
 
     def paths(
         self, rows: Sequence[Row], patterns: Sequence[str], *, csv: Path, speaker: Speaker
@@ -306,7 +313,7 @@ class Clips:
 
         ``ValueError`` for a pattern that the columns do not fill.
         """
-        named: dict[str, list[str]] = {}
+        named: dict[str, list[Named]] = {}
         for pattern in patterns:
             try:
                 named[pattern] = [self.named(pattern, row) for row in rows]
@@ -315,8 +322,8 @@ class Clips:
                     f"{speaker.who}: {speaker.group}.file needs a pattern of the columns of {brief(csv)}, "
                     f"{brief(', '.join(rows[0]))}; got {pattern!r} ({error!r}). Correct it."
                 ) from error
-        here = {pattern: sum(map(self.has, paths)) for pattern, paths in named.items()}
-        return named[max(patterns, key=here.__getitem__)]
+        best = max(patterns, key=lambda pattern: sum(each.is_here for each in named[pattern]))
+        return [each.name for each in named[best]]
 
     def _candidates(self, path: str) -> Iterator[tuple[str, Path | None]]:
         for spelling in spellings(path):

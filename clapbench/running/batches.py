@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -158,6 +159,7 @@ class EncodingPlan:
                 batch_size=batch_size,
                 num_workers=num_workers,
                 collate_fn=collate_clips,
+                multiprocessing_context=started_by(num_workers),
             ),
             DataLoader(captions, batch_size=None),  # type: ignore[arg-type]
         )
@@ -172,6 +174,14 @@ class EncodingPlan:
             text_id=self.captions,
             about=self.about,
         )
+
+
+def started_by(num_workers: int) -> str | None:
+    """How a DataLoader starts its processes: as this system does, also in a process that was itself spawned.
+
+    There torch would spawn each of them, and importing everything anew takes seconds for each loader and epoch.
+    """
+    return multiprocessing.get_all_start_methods()[0] if num_workers else None
 
 
 def cores() -> int:

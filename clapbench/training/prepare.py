@@ -16,7 +16,7 @@ from torch import distributed as dist
 from torch.utils.data import DataLoader, Subset
 
 from clapbench.console import console, shown
-from clapbench.running.batches import chunks
+from clapbench.running.batches import chunks, started_by
 from clapbench.running.progress import Rate
 from clapbench.sound.waves import ClipError
 from clapbench.training import processes
@@ -122,10 +122,12 @@ def clip_batches(
     data: NumberedPairs, numbers: Sequence[int]
 ) -> Iterator[tuple[dict[str, torch.Tensor], list[str]]]:
     """Waves by clip, and the clips that cannot be read, in batches; raises `ClipError` where none may be left out."""
+    workers = min(data.num_workers, -(-len(numbers) // AT_ONCE))
     loader: DataLoader[Any] = DataLoader(
         Subset(NumberedSet(data), numbers),
         batch_size=AT_ONCE,
-        num_workers=min(data.num_workers, -(-len(numbers) // AT_ONCE)),
+        num_workers=workers,
+        multiprocessing_context=started_by(workers),
         collate_fn=list,
         generator=torch.Generator(),  # training draws the same whether or not there was something to prepare
     )

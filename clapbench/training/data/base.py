@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from clapbench import kinds
 from clapbench.benchmarks.tables import first_names
 from clapbench.encoders.base import Hearing
-from clapbench.running.batches import cores
+from clapbench.running.batches import cores, started_by
 from clapbench.sound.waves import ClipError
 from clapbench.training import processes
 
@@ -53,9 +53,8 @@ class PairBatch:
     """``n`` clips with captions, and the swapped captions of those ``m`` pairs that have one.
 
     ``waves`` are mono at the encoder's rate; empty where a store holds what the encoder makes of a clip, none at all
-    where it holds that of all ``clips``. Equal
-    numbers in ``clip_id`` are one clip, in ``caption_id`` and ``swapped_id`` captions that mean the same.
-    ``left_out`` holds the clips of this batch that could not be read.
+    where it holds that of all ``clips``. Equal numbers in ``clip_id`` are one clip, in ``caption_id`` and
+    ``swapped_id`` captions that mean the same. ``left_out`` holds the clips of this batch that could not be read.
     """
 
     clips: list[str]
@@ -265,24 +264,24 @@ class Parcel:
     pairs: list[Pair]
     waves: Float[Tensor, " _"]
     lengths: list[int]
-    broken: dict[int, ClipError]
+    others: dict[int, ClipError | None]  # places of rows without a wave
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Parcel:
-        """The rows, packed. All of them have waves, or errors."""
+        """The rows, packed."""
         waves = [wave for _, wave in rows if isinstance(wave, Tensor)]
         return cls(
             pairs=[pair for pair, _ in rows],
             waves=torch.cat(waves) if waves else torch.zeros(0),
             lengths=[len(wave) for wave in waves],
-            broken={place: wave for place, (_, wave) in enumerate(rows) if isinstance(wave, ClipError)},
+            others={place: wave for place, (_, wave) in enumerate(rows) if not isinstance(wave, Tensor)},
         )
 
     def rows(self) -> list[Row]:
         """The rows, unpacked."""
         waves = iter(self.waves.split(self.lengths))
         return [
-            (pair, self.broken[place] if place in self.broken else next(waves))
+            (pair, self.others[place] if place in self.others else next(waves))
             for place, pair in enumerate(self.pairs)
         ]
 
@@ -360,6 +359,7 @@ class NumberedPairs(TrainingData):
             batch_sampler=self.batches,
             collate_fn=Parcel.of if workers else list,
             num_workers=workers,
+            multiprocessing_context=started_by(workers),
         )
         for rows in read:
             yield rows.rows() if isinstance(rows, Parcel) else rows

@@ -40,6 +40,7 @@ from clapbench.benchmarks.tables import first_names
 from clapbench.console import brief
 from clapbench.encoders.base import Hearing
 from clapbench.kinds import Files, Pairs, Seed, Whole
+from clapbench.running.batches import started_by
 from clapbench.sound.containers import Held
 from clapbench.sound.waves import ClipError, load_wave
 from clapbench.swapping import swap as swapped_by_rules
@@ -206,7 +207,15 @@ class ShardPairs(TrainingData):
         dealt = self.deal(epoch)
         stream = ShardStream(self, dealt, epoch=epoch, first=first, rank=processes.rank())
         workers = self.readers if self.forks else 0
-        parts = iter(DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=as_it_is))
+        parts = iter(
+            DataLoader(
+                stream,
+                batch_size=None,
+                num_workers=workers,
+                collate_fn=as_it_is,
+                multiprocessing_context=started_by(workers),
+            )
+        )
         for _ in range(first, self.n_batches):
             rows: list[Row] = []
             for part in islice(parts, self.readers):  # of each in turn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import pickle
 from itertools import chain, islice
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from training_data import HEARING, Numbers, Processes, batches, clips
 
+from clapbench.running.batches import started_by
 from clapbench.sound.waves import ClipError
 from clapbench.training import processes
 from clapbench.training.data.base import (
@@ -96,11 +98,11 @@ class TestLoader:
     def test_many_waves_take_one_open_file(self) -> None:
         rows = [(Pair(f"{n}", "x"), torch.full((n + 1,), float(n))) for n in range(3)]
         error = ClipError(Path("b"), "is silent")
-        parcel = pickle.loads(pickle.dumps(Parcel.of([*rows, (Pair("b", "x"), error), rows[0]])))
-        back = parcel.rows()
-        assert [pair for pair, _ in back] == [*(pair for pair, _ in rows), Pair("b", "x"), rows[0][0]]
-        assert str(back[3][1]) == str(error)
-        for (_, wave), (_, expected) in zip([*back[:3], back[4]], [*rows, rows[0]], strict=True):
+        sent = [*rows, (Pair("b", "x"), error), (Pair("kept", "x"), None), rows[0]]
+        back = pickle.loads(pickle.dumps(Parcel.of(sent))).rows()
+        assert [pair for pair, _ in back] == [pair for pair, _ in sent]
+        assert (str(back[3][1]), back[4][1]) == (str(error), None)
+        for (_, wave), (_, expected) in zip([*back[:3], back[5]], [*rows, rows[0]], strict=True):
             assert torch.equal(wave, expected)
         assert Parcel.of([(Pair("b", "x"), error)]).rows()[0][0].clip == "b"
 
@@ -109,6 +111,17 @@ class TestLoader:
         data.decodes = False
         (batch,) = batches(data)
         assert (len(batch.clips), batch.waves, batch.left_out) == (4, [], [])
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_or_only_those_that_it_does_not_keep(self, workers: int) -> None:
+        data = Numbers(4, num_workers=workers)
+        data.is_kept = lambda clip: clip in ("1.wav", "2.wav")
+        (batch,) = batches(data)
+        lengths = {clip: len(wave) for clip, wave in zip(batch.clips, batch.waves, strict=True)}
+        assert lengths in (
+            {"0.wav": 1, "1.wav": 0, "2.wav": 0, "3.wav": 4},
+            {f"{n}.wav": n + 1 for n in range(4)},
+        )
 
     def test_a_worker_gets_neither_trainer_nor_validation(self) -> None:
         data = Numbers(4)
@@ -255,6 +268,11 @@ def test_a_training_that_goes_on_sees_what_it_would_have_seen(
     before = trained(Numbers(n), steps=stop, save=tmp_path / "last.ckpt")
     after = trained(Numbers(n), steps=9, start=tmp_path / "last.ckpt")
     assert before + after == whole
+
+
+def test_workers_start_as_this_system_starts_processes_also_below_a_spawned_one() -> None:
+    assert started_by(0) is None
+    assert started_by(2) == multiprocessing.get_all_start_methods()[0]
 
 
 def test_hearing_is_what_the_encoder_hears() -> None:
