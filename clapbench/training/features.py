@@ -74,6 +74,11 @@ class Features:
             return self.encoder.text_features(list(captions))
         return self.after_cut("text", self.rows("text", captions, captions))
 
+    def flush(self) -> None:
+        """Brings what is kept to the disk, where there is a folder: at the end of what may have kept more."""
+        for store in self.stores.values():
+            store.flush()
+
     def key(self, clip: str) -> str:
         """The key of a clip's rows."""
         sound = self.sounds.get(clip, clip)
@@ -92,8 +97,7 @@ class Features:
             )
         if missing:
             made = self.before_cut(side, [given[row] for row in missing.values()])
-            for key, row in zip(missing, made, strict=True):
-                store.put(key, row)
+            store.put(dict(zip(missing, made, strict=True)))
         return [self.here(store.get(key)) for key in keys]
 
     def before_cut(self, side: str, given: Sequence[Any]) -> list[Tensor]:

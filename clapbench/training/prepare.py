@@ -42,8 +42,7 @@ def prepare(features: Features, data: NumberedPairs, *, swapped: bool) -> set[st
         if "text" in features.stores:
             prepare_captions(features, data, swapped=swapped)
     finally:
-        for store in features.stores.values():
-            store.flush()
+        features.flush()
     made = {side: len(store) - before[side] for side, store in features.stores.items()}
     if any(made.values()) and processes.rank() == 0:
         told = " and ".join(f"{n} {UNITS[side]}s" for side, n in made.items())
@@ -152,8 +151,7 @@ class Filling:
             what = f"training: what is kept of each {UNITS[self.side]}"
             store.check_room(self.n, row_bytes=sum(row.nbytes for row in rows) / len(rows), what=what)
             self.looked = True
-        for key, row in zip(keys, rows, strict=True):
-            store.put(key, row)
+        store.put(dict(zip(keys, rows, strict=True)))
 
 
 @contextmanager

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import ROOT
+from omegaconf import OmegaConf
 from small_encoder import CAPTIONS, OwnHeads, Small, applied, waves
 from torch import Tensor
 
 from clapbench.encoders.base import Hearing
+from clapbench.encoders.mini import MiniClap
 from clapbench.sound.waves import ClipError
 from clapbench.training import prepare as module
 from clapbench.training import processes, store
@@ -18,6 +21,7 @@ from clapbench.training.data.base import NumberedPairs, Pair, PairBatch
 from clapbench.training.features import Features, digest
 from clapbench.training.prepare import prepare
 
+SOURCE = OmegaConf.load(ROOT / "conf" / "model" / "mini.yaml").source
 CLIPS = [f"{number}.wav" for number in range(5)]
 NAMES = ["all", "text", "audio", "projection", "lora"]
 
@@ -82,6 +86,31 @@ def test_features_and_gradients_are_those_of_the_whole_encoder(name: str, kind: 
         assert found.keys() == expected.keys()
         for key, gradient in expected.items():
             torch.testing.assert_close(found[key], gradient)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_of_ours_is_cut_as_it_says(name: str) -> None:
+    encoder = MiniClap(name="mini", source=SOURCE)
+    given = [0.1 * torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (9_000, 30_000)]
+    captions = ["A bell ringing before rain falling", "A dog barking"]
+    expected = [encoder.audio_features(given), encoder.text_features(captions)]
+    _, chosen = applied(name, encoder, gradient_checkpointing=name not in ("projection",))
+    features = Features(encoder, keep_heard=True)
+    for _ in range(2):
+        found = [features.audio(given, ["a", "b"]), features.text(captions)]
+        for row, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(row, other, atol=1e-5, rtol=1e-5)
+    assert {side for side, row in zip(("audio", "text"), found, strict=True) if row.requires_grad} == (
+        chosen.moving_sides(encoder)
+    )
+    for row in found:
+        if row.requires_grad:
+            row.sum().backward()
+    moves = [one for one in encoder.parameters() if one.requires_grad]
+    assert all(one.grad is not None for one in moves)
+    assert sum(one.numel() for group in chosen.groups(encoder) for one in group["params"]) == sum(
+        one.numel() for one in moves
+    )
 
 
 STAGES = {  # of OwnHeads, how often each is computed in 3 steps of 5 clips and 5 captions
