@@ -41,13 +41,23 @@ One cell: a model on a benchmark. With -m, every combination: {program} -m model
 Every key, with type, range and unit: docs/configuration.md. Examples: README.md.""",
     "train": """usage: {program} [-m] [KEY=VALUE ...]
 
-Trains a model; the checkpoint goes to outputs/train/NAME/NAME.safetensors.
+Trains a model; the result goes to outputs/train/NAME: NAME.safetensors, a model card, the curve. With -m, every
+combination, and a table of them: {program} -m seed=0,1,2 'regularizer=[],[variance,covariance]'
 
   model=NAME       {model}
+  data=NAME        {data}
+  objective=NAME   {objective}
   regularizer=[..] {regularizer}
+  finetune=NAME    what moves: {finetune}
+  optimizer=NAME   {optimizer}; schedule=NAME: {schedule}
+  callback=[..]    {callback}
+  trainer=NAME     {trainer}
   experiment=NAME  {experiment}; recipes of the embedded models
   seed=N           of weights and of every training draw
-  name=NAME        names the training (default: the model's name, with regularisers and seed where they are typed)
+  name=NAME        names the training (default: the model's name, with what is typed of objective, regularisers,
+                   finetune, data and seed)
+  ckpt_path=last   goes on where the same training stopped (default); null: starts anew
+  force=true       trains again though the result is there
   plan=true        say what would be done, and stop
 
   --cfg job        print the composed configuration      --config-dir DIR  yaml files of your own
@@ -126,7 +136,8 @@ def help_of(root: str, *, program: str) -> str:
     """What a Hydra program takes, with the names that conf/ holds."""
     from clapbench.config import conf, lines
 
-    groups = ("model", "bench", "experiment", "logger", "trainer", "regularizer")
+    groups = ("model", "bench", "logger", "trainer", "data", "objective", "regularizer")
+    groups += ("finetune", "optimizer", "schedule", "callback")
     names = {group: ", ".join(conf.choices(group)) for group in groups}
     names["experiment"] = ", ".join(lines.experiments_of(root))
     return HELP[root].format(program=program, **names)

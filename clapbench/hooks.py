@@ -119,6 +119,20 @@ class TrainHooks(Callback):
         """Says how to upload what was logged offline."""
         say_how_to_sync(config, folder=Path(config.outputs, "train", config.name))
 
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Writes and prints the table of the trainings; exit code 1 where one is lacking."""
+        from clapbench.training import fit, table
+
+        with one_clear_error(debug=_debug(config)):
+            jobs = compose(config)
+            folders = [fit.Folder.of(job) for job in jobs]
+            csv = table.write(Path(config.outputs, "train"))
+            table.show([folder.path for folder in folders], csv=csv)
+            lacking = [folder.path for folder in folders if not folder.weights.is_file()]
+        if lacking:
+            complain(f"error: {len(lacking)} of {len(folders)} trainings have no result: {lacking[0]} ...")
+            raise SystemExit(1)
+
 
 def _debug(cfg: DictConfig) -> bool:
     return OmegaConf.select(cfg, "debug") is True
@@ -218,7 +232,7 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
 
     for job in jobs:
         fit.check(job)
-    refuse_shared_folders([fit.folder_of(job) for job in jobs], names="name")
+    refuse_shared_folders([fit.Folder.of(job).path for job in jobs], names="name")
     for job in jobs:
         if job.plan:
             console.say(f"[bold]{shown(job.name)}[/]  {shown(fit.describe(job))}")

@@ -8,7 +8,7 @@ for what has no such word.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -106,11 +106,12 @@ def may_be_folder(path: str) -> bool:
 Whole = Annotated[int, Strict(), Ge(0)]
 Count = Annotated[int, Strict(), Ge(1)]
 Seed = Annotated[int, Strict(), Ge(0), Lt(2**32)]
-Pairs = Annotated[int, Strict(), Ge(2), Unit("pairs")]
+Pairs = Annotated[int, Strict(), Ge(1), Unit("pairs")]
 Rows = Annotated[int, Strict(), Ge(4), Unit("rows")]
 BatchSize = Annotated[int, Strict(), Ge(1), Le(65_536)]
 Workers = Annotated[int, Strict(), Ge(0), Le(256), Unit("processes")]
 Weight = Annotated[float | int, Number(), Ge(0)]
+Signed = Annotated[float | int, Number()]
 Positive = Annotated[float | int, Number(), Gt(0)]
 Share = Annotated[float | int, Number(), Ge(0), Lt(1)]
 Seconds = Annotated[float | int, Number(), Gt(0), Le(86_400), Unit("seconds")]
@@ -120,6 +121,7 @@ UpTo10s = Annotated[float | int, Number(), Gt(0), Le(10), Unit("seconds")]
 Text = Annotated[str, Rule("a text", lambda text: bool(text.strip()), "TEXT")]
 NAME = f"a name that can be a folder (no slash, no leading dot, none of {', '.join(RESERVED)})"
 Side = Annotated[str, Rule("audio or text", ("audio", "text").__contains__, "text")]
+Sides = Annotated[str, Rule("audio, text or both", ("audio", "text", "both").__contains__, "text")]
 Name = Annotated[str, Rule(NAME, is_segment, "NAME")]
 Output = Annotated[str | Path, Rule("a folder that can be written", may_be_folder, "DIR")]
 File = Annotated[str | Path, Rule("an existing file", is_file, "FILE")]
@@ -133,4 +135,12 @@ Place = Annotated[str | Path, Rule("an existing file or folder", is_there, "PATH
 Sha256 = Annotated[str, Rule("a SHA-256, 64 hexadecimal digits", is_sha256, "HEX")]
 Names = Annotated[
     list[str] | str, Rule("a list of names, one or more", lambda text: text not in ("", "[]"), "[NAME]")
+]
+Files = Annotated[
+    str | Sequence[str],
+    Rule(
+        'a path, perhaps as "DIR/{000..003}.tar", or a list of them',
+        lambda text: text not in ("", "[]"),
+        "FILE",
+    ),
 ]

@@ -1,6 +1,7 @@
 """What each yaml needs to be tried offline: the one place to touch when a yaml is added.
 
-Every file of conf/model, conf/bench, conf/probe, conf/regularizer, conf/finetune, conf/trainer, conf/logger and
+Every file of conf/model, conf/bench, conf/probe, conf/objective, conf/regularizer, conf/finetune, conf/optimizer,
+conf/schedule, conf/callback, conf/data, conf/trainer, conf/logger and
 conf/experiment has an entry here: the overrides that make it small and local. Values are functions of a temporary
 folder.
 """
@@ -8,6 +9,7 @@ folder.
 from __future__ import annotations
 
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,30 @@ def compa_attribute(folder: Path) -> list[str]:
 def captioned_clips(folder: Path) -> list[str]:
     """Three clips with a caption each, as noise bursts."""
     return clips_in_csv(folder, header="file,caption", cells=["Rain falling", "A dog barking", "A bell"])
+
+
+def few_events(folder: Path) -> list[str]:
+    """A small bank of events."""
+    return ["data.pool=8", "data.neutral=1", "data.varied=1", "data.batch_size=4"]
+
+
+def clips_to_train_on(folder: Path) -> list[str]:
+    """Four clips with a caption each, as noise bursts."""
+    captions = ["Rain before wind", "A dog barking", "A bell", "Loud rain and a quiet bell"]
+    given = clips_in_csv(folder, header="file,caption", cells=captions)
+    return [*(line.replace("bench.", "data.", 1) for line in given), "data.batch_size=2"]
+
+
+def shards_to_train_on(folder: Path) -> list[str]:
+    """Two shards of these clips, with a caption in a text file next to each."""
+    clips_to_train_on(folder)
+    for number, clips in enumerate(("02", "13")):
+        with tarfile.open(folder / f"{number}.tar", "w") as archive:
+            for clip in clips:
+                (folder / f"{clip}.txt").write_text(f"Bell {clip} rings before rain falls", encoding="utf-8")
+                archive.add(folder / f"{clip}.wav", arcname=f"{clip}.wav")
+                archive.add(folder / f"{clip}.txt", arcname=f"{clip}.txt")
+    return [f"data.shards=[{folder}/0.tar,{folder}/1.tar]", "data.batch_size=2"]
 
 
 def labelled_clips(folder: Path) -> list[str]:
@@ -120,6 +146,7 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         "retrieval": captioned_clips,
         "zeroshot": labelled_clips,
     },
+    "data": {"synth": few_events, "csv": clips_to_train_on, "webdataset": shards_to_train_on},
     "probe": dict.fromkeys(
         [
             *(
@@ -136,9 +163,22 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         nothing,
     ),
     "probe_set": dict.fromkeys(["paper", "all"], nothing),
-    "regularizer": dict.fromkeys(["variance", "covariance", "swapped_captions", "centroid"], nothing),
+    "objective": dict.fromkeys(["infonce", "negclip", "own_negatives", "sigmoid", "swapped_choice"], nothing),
+    "regularizer": dict.fromkeys(
+        [
+            *("alignment", "barlow", "centroid", "covariance", "koleo"),
+            *("sigreg", "spectral_entropy", "uniformity", "variance"),
+        ],
+        nothing,
+    ),
     "finetune": dict.fromkeys(["all", "text", "audio", "projection", "lora"], nothing),
-    "trainer": dict.fromkeys(["auto", "cpu", "gpu"], nothing),
+    "optimizer": dict.fromkeys(["adamw", "sgd"], nothing),
+    "schedule": dict.fromkeys(["cosine", "constant"], nothing),
+    "callback": dict.fromkeys(["best", "early_stopping", "learning_rate"], nothing),
+    "trainer": {
+        **dict.fromkeys(["auto", "cpu", "gpu"], nothing),
+        "ddp": lambda folder: ["trainer.accelerator=cpu"],
+    },
     "logger": {"none": nothing, "csv": nothing, "wandb": lambda folder: ["logger.mode=offline"]},
     "experiment": dict.fromkeys(
         ["demo", "mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"], nothing

@@ -28,7 +28,9 @@ from clapbench.probes.paired import bind
 from clapbench.running import certificate
 from clapbench.running.plan import check
 from clapbench.schema import Case, Embeddings
-from clapbench.training.regularizers.base import Clouds, Regularizer
+from clapbench.training.clouds import Clouds
+from clapbench.training.objectives.base import Objective
+from clapbench.training.regularizers.base import Regularizer
 
 CAPTIONS = [
     "A bell ringing before rain falling",
@@ -355,15 +357,52 @@ def clouds(*, spread: bool) -> Clouds:
     else:
         line = torch.zeros(d)
         line[: d // 2] = 1.0
-        text = 1.0 + torch.randn(n, 1, generator=generator) * line
+        text = 1.0 + 0.5 * torch.randn(n, 1, generator=generator) * line
         audio, swapped = -text, text.clone()
     return Clouds(
         audio=audio.requires_grad_(),
         text=text.requires_grad_(),
         swapped=swapped.requires_grad_(),
         swapped_of=torch.arange(n),
-        scale=torch.tensor(10.0),
+        clip=torch.arange(n),
+        caption=torch.arange(n),
+        swapped_caption=torch.arange(n, 2 * n),
     )
+
+
+def moved(batch: Clouds) -> set[str]:
+    """The parts of a batch that a backward pass has given a gradient other than 0; each gradient is finite."""
+    gradients = {name: getattr(batch, name).grad for name in ("audio", "text", "swapped")}
+    given = {name: gradient for name, gradient in gradients.items() if gradient is not None}
+    assert all(gradient.isfinite().all() for gradient in given.values())
+    return {name for name, gradient in given.items() if gradient.any()}
+
+
+@pytest.mark.parametrize("name", yamls("objective"))
+class TestObjective:
+    @pytest.fixture
+    def objective(self, name: str, tmp_path: Path) -> Objective:
+        assert overrides("objective", name, tmp_path)
+        return instantiate(config.shipped(config.find("objective", name)))
+
+    def test_finite_loss_and_gradient_and_swapped_captions_read_where_it_is_said(
+        self, objective: Objective
+    ) -> None:
+        for spread in (True, False):
+            batch = clouds(spread=spread)
+            loss = objective(batch)
+            assert loss.isfinite()
+            loss.backward()
+            assert moved(batch) == {"audio", "text"} | ({"swapped"} if objective.reads_swapped else set())
+
+    def test_lower_on_pairs_that_match_than_on_a_collapsed_cloud(self, objective: Objective) -> None:
+        assert objective(clouds(spread=True)) < objective(clouds(spread=False))
+
+    def test_the_temperature_of_the_configuration_is_the_start(self, name: str, tmp_path: Path) -> None:
+        node = config.shipped(config.find("objective", name))
+        objective = instantiate(node, temperature=0.02)
+        objective.start(30.0)
+        torch.testing.assert_close(objective.scale.detach(), torch.tensor(50.0))
 
 
 @pytest.mark.parametrize("name", yamls("regularizer"))
@@ -378,15 +417,13 @@ class TestRegularizer:
 
         return with_weight
 
-    def test_finite_gradient(self, build) -> None:
+    def test_finite_gradient_of_the_sides_that_are_named(self, build) -> None:
         for spread in (True, False):
-            batch = clouds(spread=spread)
-            build(1.0)(batch).backward()
-            gradients = [
-                side.grad for side in (batch.audio, batch.text, batch.swapped) if side.grad is not None
-            ]
-            assert gradients
-            assert all(gradient.isfinite().all() for gradient in gradients)
+            batch, term = clouds(spread=spread), build(1.0)
+            term(batch).backward()
+            named = term.sides | ({"swapped"} if term.reads_swapped else set())
+            assert moved(batch) <= named
+        assert moved(batch) == named  # a collapsed cloud
 
     def test_weight_scales_and_zero_adds_nothing(self, build) -> None:
         batch = clouds(spread=False)
@@ -428,11 +465,12 @@ def test_an_experiment_composes_under_the_root_it_is_for(
         check(composed("evaluate", *chosen))
 
 
-@pytest.mark.parametrize("group", ["model", "bench", "finetune"])
+@pytest.mark.parametrize("group", ["model", "bench", "objective", "regularizer", "finetune"])
 def test_every_argument_has_a_kind(group: str) -> None:
     """A key without an annotation is one that nobody checks."""
     for name in yamls(group):
         node = config.shipped(ROOT / "conf" / group / f"{name}.yaml")
+        node = node[name] if group == "regularizer" else node
         kinds = signature_kinds(get_object(node._target_))
         assert [key for key in OmegaConf.to_container(node) if key in kinds and kinds[key] is Any] == []
 

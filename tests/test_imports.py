@@ -24,7 +24,7 @@ WINGS = [
     "sources config probes results scoring grid",
     "rows",
     "sound files console schema sheets kinds statistics",
-    "strict lazy",
+    "strict lazy swapping",
 ]
 LEVEL = {wing: -number for number, line in enumerate(WINGS) for wing in line.split()}
 KNOWS = {  # library -> the only places that may import it
@@ -35,6 +35,8 @@ KNOWS = {  # library -> the only places that may import it
     "peft": ["training.finetune"],
     "av": ["sound"],
     "soundfile": ["sound", "benchmarks.synthetic"],
+    "webdataset": ["training"],
+    "braceexpand": ["training"],
 }
 
 

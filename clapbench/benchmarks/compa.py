@@ -21,7 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from clapbench.benchmarks.compositional import CAPTIONS, FILES, NONE, Compositional, columns_of, read_pairs
-from clapbench.benchmarks.tables import column_names, composed, nearest, read_table, spellings
+from clapbench.benchmarks.tables import Speaker, column_names, composed, nearest, read_table, spellings
 from clapbench.console import brief
 from clapbench.files import sha256_of
 from clapbench.kinds import Count, File, Name, Place, Text
@@ -78,7 +78,7 @@ class Compa(Compositional):
         folder = self.folder()
         files = list(walk(folder))
         table = self.csv or self.find_csv(folder, files)
-        named = names_of(read_table(table, name=self.name, columns=(*CAPTIONS, *FILES)))
+        named = names_of(read_table(table, speaker=Speaker.bench(self.name), columns=(*CAPTIONS, *FILES)))
         places = find_places(named, files, root=folder)
         self.root = self.find_clips(places, count=len(named), table=table) if places else folder
         cases = read_pairs(table, name=self.name, clips=self.files)
@@ -220,7 +220,7 @@ def lacking(table: Path) -> list[str]:
 def lacks(table: Path) -> str:
     """A CSV that is not in the format, in words: what it lacks, and what else it may be."""
     try:
-        has = list(read_table(table, name="", columns=())[0])
+        has = list(read_table(table, speaker=Speaker.bench(""), columns=())[0])
     except ValueError as error:
         also = str(error).partition(f"{brief(table)} ")[2].rstrip(".")
     else:
@@ -232,7 +232,7 @@ def lacks(table: Path) -> str:
 def rows_of(table: Path) -> int:
     """How many rows a CSV has; 0 where it cannot be read."""
     try:
-        return len(read_table(table, name="", columns=()))
+        return len(read_table(table, speaker=Speaker.bench(""), columns=()))
     except ValueError:
         return 0
 
@@ -240,7 +240,7 @@ def rows_of(table: Path) -> int:
 def share_here(table: Path, files: Sequence[Path], *, root: Path) -> float:
     """Which share of a CSV's clips lies in one folder; 0 where it cannot be read."""
     try:
-        named = names_of(read_table(table, name="", columns=FILES))
+        named = names_of(read_table(table, speaker=Speaker.bench(""), columns=FILES))
     except ValueError:
         return 0.0
     most = max(map(len, find_places(named, files, root=root).values()), default=0)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clapbench.benchmarks.base import Benchmark
-from clapbench.benchmarks.tables import Clips, clip_id, read_table, refuse_twins
+from clapbench.benchmarks.tables import Clips, Speaker, clip_id, read_table, refuse_twins
 from clapbench.console import brief
 from clapbench.schema import Case, Embeddings, Judgement
 from clapbench.scoring import pairs
@@ -71,7 +71,7 @@ def read_pairs(csv: Path, *, name: str, clips: Clips | None = None) -> list[Case
     ``clips`` finds the files that its names stand for; without, names are ids. A row that repeats another is told: as
     released, both count. So are columns that items.csv will have under another name.
     """
-    rows = read_table(csv, name=name, columns=(*CAPTIONS, *FILES))
+    rows = read_table(csv, speaker=Speaker.bench(name), columns=(*CAPTIONS, *FILES))
     who = f"bench {name!r}: {brief(csv)}"
     refuse_twins(rows, (*CAPTIONS, *THIRD, *(FILES if not columns_of(rows[0]).videos else ())), who=who)
     cases = [pair_case(row, who=f"{who} {row.place}", clips=clips) for row in rows]

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 
 from clapbench.benchmarks.base import Benchmark
-from clapbench.benchmarks.tables import Row, first_names, lacks_columns, read_table, refuse_twins
+from clapbench.benchmarks.captioned import read_captioned
+from clapbench.benchmarks.tables import Row, Speaker
 from clapbench.console import brief
+from clapbench.files import key_of
 from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
-from clapbench.scoring.retrieval import items, retrieved
+from clapbench.scoring.retrieval import items, preferred, retrieved
 from clapbench.scoring.similarity import NEAR_TIE, margins_of, similarities_of
+from clapbench.swapping import swap
 
 log = logging.getLogger(__name__)
-
-# Clotho's caption_1 to caption_5; .1 where a name stands twice
-CAPTION = re.compile(r"caption(_?\d+)?(\.\d+)?")
-FILES = ("file_name", "file", "audio", "filename")  # columns that hold a clip's path
-AUDIOCAPS = ("youtube_id", "start_time")  # or these, which name a segment of a video
-AUDIOCAPS_FILES = (
-    "{youtube_id}.wav",
-    "Y{youtube_id}.wav",
-    "{youtube_id}_{start_time}.wav",
-)  # as people name them
 
 
 class Retrieval(Benchmark):
@@ -35,7 +30,9 @@ class Retrieval(Benchmark):
 
     Rows of one clip collect its captions. ``file`` makes a clip's path below ``root`` from the columns of its row, as
     ``"{youtube_id}.wav"``; None takes the column of paths, or for AudioCaps the pattern that most files follow.
-    An item is a clip: those are counted, and left out one by one with ``allow_missing``.
+    An item is a clip: those are counted, and left out one by one with ``allow_missing``. With ``swapped`` each caption
+    that has two things to exchange also stands against its swapped form, for its own clips: a choice between two. The
+    swapped captions are encoded, and seen by probes, but nobody retrieves them.
     """
 
     def __init__(
@@ -45,12 +42,13 @@ class Retrieval(Benchmark):
         csv: File,
         root: Folder,
         file: str | None = None,
+        swapped: Literal["none", "rules"] = "none",
         allow_missing: bool = False,
     ) -> None:
         root = Path(root).expanduser()
         super().__init__(name=name, root=root, protocol="official", allow_missing=allow_missing)
         self.csv = Path(csv).expanduser()
-        self.file = file
+        self.file, self.swapped = file, swapped
         self.first_row: dict[str, str] = {}  # of each clip, known after `cases`
 
     @property
@@ -64,32 +62,17 @@ class Retrieval(Benchmark):
 
     def read_cases(self) -> list[Case]:
         """A case per clip with its captions; `with_clips` makes them one."""
-        rows = read_table(self.csv, name=self.name, columns=())
-        columns = self.caption_columns(list(rows[0]))
-        paths = self.paths(rows)
+        speaker = Speaker.bench(self.name)
         captions: dict[str, dict[str, None]] = {}
         before: dict[tuple[str, ...], Row] = {}
-        segments: dict[str, tuple[str, ...]] = {}
         repeated = 0
         self.first_row = {}
-        for row, path in zip(rows, paths, strict=True):
-            who = f"bench {self.name!r}: {brief(self.csv)} {row.place}"
-            clip, told = self.files.id_of(path, who=who), [row[column] for column in columns]
-            empty = [column for column, caption in zip(columns, told, strict=True) if not caption.strip()]
-            if empty:
-                raise ValueError(
-                    f"{who}: needed a caption, {empty[0]} is empty. Fill it, or take the row out."
-                )
+        for row, clip, told in read_captioned(self.csv, clips=self.files, speaker=speaker, file=self.file):
             earlier = before.setdefault((row.get("audiocap_id", ""), clip, *told), row)
             if earlier is not row:
                 raise ValueError(
-                    f"{who} repeats {earlier.place} ({brief(clip)}: {brief(repr(told[0]))}). Take one out."
-                )
-            segment = tuple(row[column] for column in AUDIOCAPS if column in row)
-            if segments.setdefault(clip, segment) != segment:
-                raise ValueError(
-                    f"{who}: needed one file per segment, got {brief(clip)} for {segments[clip]} and {segment}. "
-                    f"Set bench.file to a pattern that tells them apart, as '{AUDIOCAPS_FILES[-1]}'."
+                    f"{speaker.of(self.csv, row.place)} repeats {earlier.place} "
+                    f"({brief(clip)}: {brief(repr(told[0]))}). Take one out."
                 )
             self.first_row.setdefault(clip, row.place)
             own = captions.setdefault(clip, {})
@@ -107,44 +90,6 @@ class Retrieval(Benchmark):
             for clip, own in captions.items()
         ]
 
-    def caption_columns(self, names: Sequence[str]) -> list[str]:
-        """The columns that hold captions. ``ValueError`` where the CSV has none of the formats."""
-        found = [name for name in names if CAPTION.fullmatch(name)]
-        if found and (self.file is not None or set(FILES) & set(names) or set(AUDIOCAPS) <= set(names)):
-            return found
-        raise lacks_columns(
-            f"bench {self.name!r}: {brief(self.csv)}",
-            needed=f"file_name, caption_1 ... (Clotho), or {', '.join(AUDIOCAPS)}, caption (AudioCaps), or one of "
-            f"{', '.join(FILES)} and caption",
-            names=names,
-            known=(*FILES, *AUDIOCAPS, "caption", *(f"caption_{number}" for number in range(10))),
-        )
-
-    def paths(self, rows: Sequence[Row]) -> list[str]:
-        """Each row's clip; where patterns compete, by that which most rows have a file for, the first of equals."""
-        column = next((column for column in FILES if column in rows[0]), None)
-        if self.file is not None:
-            patterns: tuple[str, ...] = (self.file,)
-        else:
-            patterns = AUDIOCAPS_FILES if column is None else (f"{{{column}}}",)
-            used = AUDIOCAPS if column is None else (column,)
-            refuse_twins(rows, used, who=f"bench {self.name!r}: {brief(self.csv)}")
-        try:
-            named = {pattern: [self.files.named(pattern, row) for row in rows] for pattern in patterns}
-        except (KeyError, ValueError, IndexError, AttributeError) as error:
-            raise ValueError(
-                f"bench {self.name!r}: bench.file needs a pattern of the columns of {brief(self.csv)}, "
-                f"{brief(', '.join(rows[0]))}; got {self.file!r} ({error!r}). Correct it."
-            ) from error
-        here = {pattern: sum(map(self.files.has, paths)) for pattern, paths in named.items()}
-        if len(patterns) > 1 and not any(here.values()):
-            raise FileNotFoundError(
-                f"bench {self.name!r}: none of {len(rows)} rows has a file under {brief(self.root)} that is called "
-                f"{' or '.join(patterns)} (first: {first_names(named[patterns[0]][:1])}). "
-                f"Set bench.root=PATH, or bench.file to the pattern of your files."
-            )
-        return named[max(patterns, key=here.__getitem__)]
-
     def with_clips(self, cases: list[Case]) -> list[Case]:
         """One case of the clips on disk and their captions."""
         case = joined(super().with_clips(cases))
@@ -155,18 +100,54 @@ class Retrieval(Benchmark):
             )
         return [case]
 
+    def swaps(self) -> dict[str, str]:
+        """The swapped form of each caption that has one; none unless they were asked for."""
+        if self.swapped == "none":
+            return {}
+        forms = {caption: swap(caption) for caption in super().captions()}
+        return {caption: form for caption, form in forms.items() if form is not None}
+
+    def captions(self) -> tuple[str, ...]:
+        """Distinct captions, as first seen, then the swapped ones."""
+        return tuple(dict.fromkeys([*super().captions(), *self.swaps().values()]))
+
+    def fingerprint(self) -> str:
+        """That of every benchmark; with swapped captions another."""
+        if self.swapped == "none":
+            return super().fingerprint()
+        return key_of([super().fingerprint(), self.swaps()])
+
     def judge(self, embeddings: Embeddings) -> Judgement:
-        """Recalls, mAP and median ranks in both directions."""
+        """Recalls, mAP and median ranks in both directions; the choice between captions and their swapped forms."""
         (case,) = self.cases()
         s, match = similarities_of(embeddings, case), case.match_matrix
         margins = torch.cat([margins_of(s.T, match.T), margins_of(s, match)])
         return Judgement(
             scores=dict.fromkeys(("F", "G", "H")),
-            extra={**retrieved("t2a", s.T, match.T), **retrieved("a2t", s, match)},
+            extra={
+                **retrieved("t2a", s.T, match.T),
+                **retrieved("a2t", s, match),
+                **(self.chosen(embeddings, case, s) if self.swapped != "none" else {}),
+            },
             items=tuple(items(s, case)),
             ties=int((margins == 0).sum()),
             near_ties=int((margins.abs() <= NEAR_TIE).sum()),
         )
+
+    def chosen(self, embeddings: Embeddings, case: Case, s: Float64[Tensor, "k l"]) -> dict[str, Any]:
+        """How often a caption wins against its swapped form, unless that is one of the clip's captions too."""
+        swaps = self.swaps()
+        place = {caption: column for column, caption in enumerate(case.captions)}
+        of = torch.tensor([place[caption] for caption in swaps], dtype=torch.long)
+        wrong = s[:, of]
+        if swaps:
+            none = ((False,) * len(swaps),) * len(case.clips)
+            wrong = similarities_of(embeddings, Case(case.clips, tuple(swaps.values()), none))
+        asked = case.match_matrix[:, of]
+        for column, form in enumerate(swaps.values()):
+            if form in place:
+                asked[:, column] &= ~case.match_matrix[:, place[form]]
+        return preferred(s[:, of], wrong, asked=asked)
 
 
 def joined(cases: Sequence[Case]) -> Case:

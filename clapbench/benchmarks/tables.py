@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from io import StringIO
 from itertools import count, zip_longest
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 from unicodedata import normalize
 
 from clapbench.console import brief
@@ -36,22 +37,38 @@ SAVE = "Save it as UTF-8 (in a spreadsheet: CSV UTF-8)."
 SHOWN = 3  # missing clips that are named
 
 
+class Speaker(NamedTuple):
+    """Who speaks in an error about a CSV, as ``bench 'order'``, and the group of the keys that mend it."""
+
+    who: str
+    group: str = "bench"
+
+    @classmethod
+    def bench(cls, name: str) -> Speaker:
+        """The benchmark of a name."""
+        return cls(f"bench {name!r}")
+
+    def of(self, csv: Path, place: str = "") -> str:
+        """With the file, and the place in it."""
+        return f"{self.who}: {brief(csv)}{' ' if place else ''}{place}"
+
+
 class Row(dict[str, str]):
     """A row's cells by column; ``place`` is its number, and its line where rows are no lines."""
 
     place: str = ""
 
 
-def read_table(csv: Path, *, name: str, columns: Sequence[str]) -> list[Row]:
+def read_table(csv: Path, *, speaker: Speaker, columns: Sequence[str]) -> list[Row]:
     """The rows of a CSV with at least these columns, cells as text; a repeated column gets ``.1``, as in pandas.
 
     Byte-order marks, any line ends, empty rows and cells of any length are read; a row that is too short ends in empty
-    cells. Raises ``FileNotFoundError``, and ``ValueError`` that names the benchmark, the file and the row or line.
+    cells. Raises ``FileNotFoundError``, and ``ValueError`` that names the speaker, the file and the row or line.
     """
-    who = f"bench {name!r}: {brief(csv)}"
+    who = speaker.of(csv)
     if not os.path.isfile(csv):
         raise FileNotFoundError(
-            f"bench {name!r}: needed a CSV, found no file {brief(csv)}. Set bench.csv=PATH."
+            f"{speaker.who}: needed a CSV, found no file {brief(csv)}. Set {speaker.group}.csv=PATH."
         )
     text = decoded(csv.read_bytes(), who=who)
     other = separator_of(text)
@@ -222,12 +239,12 @@ def refuse_twins(rows: Sequence[Row], columns: Sequence[str], *, who: str) -> No
                 )
 
 
-def clip_id(path: str, *, who: str) -> str:
-    """The path of a clip in POSIX form, without spaces around it; refused unless relative and below the root."""
+def clip_id(path: str, *, who: str, key: str = "bench.root") -> str:
+    """A clip's path in POSIX form, without spaces around it; refused unless relative and below the root (``key``)."""
     parts = PurePosixPath(path.strip().replace("\\", "/"))
     if not parts.name or ".." in parts.parts or parts.is_absolute() or PureWindowsPath(path.strip()).drive:
         raise ValueError(
-            f"{who}: needed a clip's path relative to bench.root and below it, got {path!r}. Correct it."
+            f"{who}: needed a clip's path relative to {key} and below it, got {path!r}. Correct it."
         )
     return str(parts)
 
@@ -246,18 +263,19 @@ class Clips:
     """The clips below a folder, by the names that a CSV gives them.
 
     A clip's id is the spelling that led to its file, as the CSV has it: a POSIX path, on any machine. Names of one file
-    have one id, that of the first. What is not there has the id of its name without spaces around it.
+    have one id, that of the first. What is not there has the id of its name without spaces around it. ``key`` is the
+    configuration's name for the folder.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, *, key: str = "bench.root") -> None:
+        self.root, self.key = root, key
         self._files: dict[str, Path] = {}
         self._ids: dict[Path, str] = {}
         self._entries: dict[Path, dict[str, str]] = {}  # folder -> composed name -> name
 
     def id_of(self, path: str, *, who: str) -> str:
         """The id of the clip that a row names: the first spelling that a file has, else the path as it is written."""
-        clip = clip_id(path, who=who)
+        clip = clip_id(path, who=who, key=self.key)
         for spelling, file in self._candidates(path):
             if file is not None and os.path.isfile(file):
                 clip = self._ids.setdefault(file, spelling)
@@ -280,6 +298,25 @@ class Clips:
             return written
         bare = pattern.format_map({column: cell.strip() for column, cell in row.items()})
         return bare if bare != written and self.has(bare) else written
+
+    def paths(
+        self, rows: Sequence[Row], patterns: Sequence[str], *, csv: Path, speaker: Speaker
+    ) -> list[str]:
+        """The name of each row's clip by the pattern that most rows have a file for, the first of equals.
+
+        ``ValueError`` for a pattern that the columns do not fill.
+        """
+        named: dict[str, list[str]] = {}
+        for pattern in patterns:
+            try:
+                named[pattern] = [self.named(pattern, row) for row in rows]
+            except (KeyError, ValueError, IndexError, AttributeError) as error:
+                raise ValueError(
+                    f"{speaker.who}: {speaker.group}.file needs a pattern of the columns of {brief(csv)}, "
+                    f"{brief(', '.join(rows[0]))}; got {pattern!r} ({error!r}). Correct it."
+                ) from error
+        here = {pattern: sum(map(self.has, paths)) for pattern, paths in named.items()}
+        return named[max(patterns, key=here.__getitem__)]
 
     def _candidates(self, path: str) -> Iterator[tuple[str, Path | None]]:
         for spelling in spellings(path):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clapbench.benchmarks.base import Benchmark
-from clapbench.benchmarks.tables import Row, lacks_columns, read_table, refuse_twins
+from clapbench.benchmarks.tables import Row, Speaker, lacks_columns, read_table, refuse_twins
 from clapbench.console import brief
 from clapbench.kinds import File, Folder, Name
 from clapbench.schema import Case, Embeddings, Judgement
@@ -95,7 +95,7 @@ class ZeroShot(Benchmark):
 
     def read_cases(self) -> list[Case]:
         """A case per clip with the captions of its labels; `with_clips` makes them one."""
-        rows = read_table(self.csv, name=self.name, columns=())
+        rows = read_table(self.csv, speaker=Speaker.bench(self.name), columns=())
         who = f"bench {self.name!r}: {brief(self.csv)}"
         form = self.format_of(list(rows[0]))
         refuse_twins(rows, (form.label,) if self.file is not None else (form.label, form.file), who=who)
@@ -176,15 +176,7 @@ class ZeroShot(Benchmark):
     def paths(self, rows: Sequence[Row], form: Format) -> list[str]:
         """Each row's clip; where patterns compete, by that which most rows have a file for, the first of equals."""
         patterns = form.patterns if self.file is None else (self.file,)
-        try:
-            named = {pattern: [self.files.named(pattern, row) for row in rows] for pattern in patterns}
-        except (KeyError, ValueError, IndexError, AttributeError) as error:
-            raise ValueError(
-                f"bench {self.name!r}: bench.file needs a pattern of the columns of {brief(self.csv)}, "
-                f"{brief(', '.join(rows[0]))}; got {self.file!r} ({error!r}). Correct it."
-            ) from error
-        here = {pattern: sum(map(self.files.has, paths)) for pattern, paths in named.items()}
-        return named[max(patterns, key=here.__getitem__)]
+        return self.files.paths(rows, patterns, csv=self.csv, speaker=Speaker.bench(self.name))
 
     def with_clips(self, cases: list[Case]) -> list[Case]:
         """One case of the clips on disk and a caption for every class, those without clips as well."""

@@ -117,9 +117,13 @@ def fitted_node(part: Part, node: Any, *, key: str) -> Iterator[tuple[str, Any]]
         options = ", ".join(conf.choices(part.group))
         hint = f"one of {options}" if options else "a mapping with _target_"
         raise ConfigError(f"{key}: needed {hint}; got {_told(node)}. Type {key}=NAME.")
+    if part.partial and node.get("_partial_") is not True:
+        raise ConfigError(
+            f"{key}._partial_: needed true, got {_told(node.get('_partial_'))}. Set it to true."
+        )
     parameters = arguments_of(part, node, key=key)
     for name in node:
-        if name == "_target_":
+        if name == "_target_" or (name == "_partial_" and part.partial):
             continue
         if str(name) not in parameters:
             if str(name).startswith("_"):
@@ -152,7 +156,8 @@ def arguments_of(part: Part, node: Mapping[str, Any], *, key: str) -> dict[str, 
             f"{key}._target_: needed what takes {', '.join(part.takes)}; {name} does not take {', '.join(missing)}. "
             f"Type {key}=NAME."
         )
-    return {**known, **fields_of(part.keys)} if part.keys is not None else known
+    ours = fields_of(part.keys) if part.keys is not None else {}
+    return known | {name: kind for name, kind in ours.items() if name in known}
 
 
 def _imported(name: str, *, key: str) -> Any:

@@ -115,12 +115,14 @@ def check_own(folder: Path) -> None:
 
 
 def default_choice(group: str) -> list[str]:
-    """What conf/evaluate.yaml chooses of a group where nobody else does; nothing for a group that it does not have."""
-    base = shipped(CONF / "evaluate.yaml")
-    assert isinstance(base, DictConfig)
-    return [
-        str(entry[group]) for entry in base.defaults if isinstance(entry, DictConfig) and entry.get(group)
-    ]
+    """What conf/evaluate.yaml, or else conf/train.yaml, chooses of a group; nothing for a group that neither has."""
+    for root in ("evaluate", "train"):
+        base = shipped(CONF / f"{root}.yaml")
+        assert isinstance(base, DictConfig)
+        entries = [entry for entry in base.defaults if isinstance(entry, DictConfig) and entry.get(group)]
+        if entries:
+            return [str(entry[group]) for entry in entries]
+    return []
 
 
 def dotted_keys() -> set[str]:

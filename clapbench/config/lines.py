@@ -12,6 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any, get_args, get_origin
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 from hydra.errors import HydraException
@@ -22,7 +23,9 @@ from clapbench.config.check import fields_of, signature_kinds
 from clapbench.config.conf import ConfigError, unknown
 from clapbench.config.schema import ROOTS
 
-TRAINED_NAME = "${clapbench.trained_name:${model.name},${oc.dict.keys:regularizer},${seed},%s}"
+# What tells trainings apart, where it is typed.
+NAMING = ("objective", "regularizer", "finetune", "data", "seed")
+LISTS = ("regularizer", "callback", "hydra")  # groups of which a list is chosen
 # A bare word of a value, where Hydra would see a number or a truth value; not inside quotes or ${...}.
 WORD = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\})|([^\s,\[\]{}:'"()]+)""")
 NUMBERS_INSIDE = re.compile(r"\b(range|interval|int|float|bool|str|json_str|glob)\(")
@@ -126,7 +129,7 @@ def check_choices(lines: Sequence[str], *, within: Sequence[Path] | None) -> Non
         group, _, package = override.key_or_group.partition("@")
         if override.is_delete() or not any((folder / group).is_dir() for folder in within):
             continue
-        if isinstance(override.value(), list) and group not in ("regularizer", "hydra") and not package:
+        if isinstance(override.value(), list) and group not in LISTS and not package:
             raise ConfigError(
                 f"{group}: needed one name, got a list. Type -m {group}=A,B to run a cell for each."
             )
@@ -157,7 +160,7 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
             raise ConfigError(f"{override.input_line!r}: needed KEY=VALUE, got no key.")
         if first == "hydra":
             check_hydra_key(key, override.value())
-        if first in ("hydra", "experiment") or "/" in first or "@" in key:
+        if first in ("hydra", "experiment") or "/" in first or override.package is not None:
             continue
         if first not in known:
             other = "train" if root == "evaluate" else "evaluate"
@@ -170,7 +173,7 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
             if inner:
                 raise ConfigError(f"key {key!r} is not there. Did you mean {' or '.join(inner[:3])}?")
             raise unknown("key", key, known)
-        if rest and first in ("loader", "matched", "optimizer"):
+        if rest and first in ("loader", "matched"):
             names = fields_of(known[first])
             if rest not in names:
                 raise unknown(f"key {key}: argument", rest, names)
@@ -326,21 +329,30 @@ def _is_text(kind: Any) -> bool:
 
 
 def trained_name(typed: Sequence[str]) -> str | None:
-    """The override that tells trainings apart by what was typed of regularisers and seed; None beside a name."""
+    """The override that tells trainings apart by what was typed of `NAMING`; None beside a name."""
     keys = {override.key_or_group for override in parsed(typed)}
-    if keys & {"name", "model.name"} or not keys & {"regularizer", "seed"}:
+    told = [key for key in NAMING if key in keys]
+    if keys & {"name", "model.name"} or not told:
         return None
-    told = "+".join(key for key in ("regularizer", "seed") if key in keys)
-    return f"name='{TRAINED_NAME % told}'"
+    return f"name='${{clapbench.trained_name:{'+'.join(told)}}}'"
 
 
-def name_of_training(base: str, regularizers: Sequence[str], seed: int, told: str) -> str:
-    """``mini-variance-covariance-seed1``: the model with what a command line said of regularisers and seed.
+def name_of_training(told: str, *, _root_: DictConfig) -> str:
+    """``mini-negclip-variance-covariance-seed1``: the model with what a command line said of `NAMING`."""
+    parts = [str(_root_.model.name)]
+    for key in told.split("+"):
+        if key == "regularizer":
+            parts += map(str, _root_.regularizer)
+        elif key == "seed":
+            parts.append(f"seed{_root_.seed}")
+        else:
+            parts.append(choice_of(_root_, key))
+    return "-".join(parts)
 
-    >>> name_of_training("mini", ["variance", "covariance"], 1, "regularizer+seed")
-    'mini-variance-covariance-seed1'
-    >>> name_of_training("mini", [], 0, "regularizer+seed"), name_of_training("mini", ["variance"], 2, "seed")
-    ('mini-seed0', 'mini-seed2')
-    """
-    parts = [base, *(regularizers if "regularizer" in told else [])]
-    return "-".join([*parts, f"seed{seed}"] if "seed" in told else parts)
+
+def choice_of(cfg: DictConfig, group: str) -> str:
+    """The yaml that a composed configuration has of a group, as far as Hydra knows it."""
+    choices = OmegaConf.select(cfg, "hydra.runtime.choices")
+    if choices is None and HydraConfig.initialized():  # a job's own configuration has no hydra node
+        choices = HydraConfig.get().runtime.choices
+    return str((choices or {}).get(group, group))

@@ -28,7 +28,10 @@ conf/.
 A truth value may be typed as true, false, yes, no, on or off. A name is the text that was typed: `sweep=2024_10_05` and
 `model.name=1_0` are those folders. `${...}` is filled in by the job that it stands in: `seed=0,1 'name=m${seed}'`.
 """
-GROUPS = ("model", "bench", "trainer", "logger", "regularizer")
+GROUPS = (
+    *("model", "bench", "trainer", "logger"),
+    *("data", "objective", "regularizer", "finetune", "optimizer", "schedule", "callback"),
+)
 COMMENT = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z_]\w*):.*?(?:\s#\s*(?P<words>.*))?$")
 
 Row = tuple[str, str, str, str]  # key, kind, default, meaning
@@ -75,7 +78,7 @@ def _root_rows(root: str) -> Iterator[Row]:
 def _choice_rows(group: str, name: str) -> Iterator[Row]:
     path = conf.find(group, name)
     node, meanings, prefix = _plain(path), comments(path), f"{group}."
-    if group == "regularizer":  # under a name of its own
+    if _part(group).many and group != "bench":  # under a name of its own
         node, prefix = node[name], f"{group}.{name}."
         meanings = {key.rpartition(".")[2]: value for key, value in meanings.items()}
     for key, kind in arguments_of(_part(group), node, key=group).items():

@@ -26,6 +26,7 @@ from clapbench.kinds import (
     Rule,
     Seed,
     Share,
+    Text,
     Weight,
     Whole,
     Workers,
@@ -38,7 +39,7 @@ class Part:
 
     ``bases`` are dotted names of the classes of which the target is one; none where any callable serves. ``many`` holds
     nodes by name. ``keys`` is a dataclass of the kinds that stand in for a signature of somebody else's. ``takes`` are
-    arguments that clapbench gives besides.
+    arguments that clapbench gives besides. A ``partial`` node is completed by clapbench (``_partial_: true``).
     """
 
     group: str
@@ -46,6 +47,7 @@ class Part:
     many: bool = False
     keys: type | None = None
     takes: tuple[str, ...] = ()
+    partial: bool = False
 
 
 @dataclass
@@ -66,13 +68,12 @@ class Matched:
 
 @dataclass
 class Optimizer:
-    """AdamW, and the temperature that is learned with it."""
+    """Keys of torch's optimizers that conf/ or people set; others go to them as they are."""
 
-    learning_rate: Positive
+    lr: Positive
     weight_decay: Weight
     betas: Annotated[list[Share], Len(2, 2)]
-    warmup_steps: Whole
-    temperature: Positive
+    momentum: Share
 
 
 @dataclass
@@ -82,8 +83,11 @@ class Trainer:
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
     devices: Count | Literal["auto"]
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
-    max_steps: Count
+    strategy: Text
+    num_nodes: Count
+    max_steps: Count | Literal[-1]
     max_epochs: Count | None
+    max_time: Text | None
     val_check_interval: Count
     num_sanity_val_steps: Whole
     gradient_clip_val: Positive | None
@@ -140,7 +144,19 @@ class Train:
     validation: Annotated[Mapping[str, Any], Part("bench", BENCHMARK, many=True)]
     trainer: TrainerPart
     logger: LoggerPart
-    data: Annotated[Mapping[str, Any], Part("data")]
+    data: Annotated[
+        Mapping[str, Any],
+        Part("data", ("clapbench.training.data.base.TrainingData",), takes=("hearing", "num_workers")),
+    ]
+    objective: Annotated[
+        Mapping[str, Any], Part("objective", ("clapbench.training.objectives.base.Objective",))
+    ]
+    finetune: Annotated[Mapping[str, Any], Part("finetune", ("clapbench.training.finetune.base.Finetune",))]
+    optimizer: Annotated[
+        Mapping[str, Any], Part("optimizer", ("torch.optim.Optimizer",), keys=Optimizer, partial=True)
+    ]
+    schedule: Annotated[Mapping[str, Any], Part("schedule", partial=True)]
+    callback: Annotated[Mapping[str, Any], Part("callback", ("pytorch_lightning.Callback",), many=True)]
     name: Name
     outputs: Output
     cache_dir: Output
@@ -148,11 +164,14 @@ class Train:
     probes: Names
     probe: ProbeArguments
     seed: Seed
+    ckpt_path: Text | None
+    save_every: Count
+    weights: Literal["last", "best"]
+    force: bool
     download: bool
     checkpoint_dir: Folder | None
     plan: bool
     debug: bool
-    optimizer: Optimizer
     loader: Loader
 
 

@@ -68,7 +68,10 @@ class Encoder(nn.Module, ABC):
         return self.token_features(*self.tokenize(captions))
 
     def heard(self, waves: list[Float[Tensor, " _"]]) -> list[Tensor]:
-        """The front end, which has no weights: what the audio tower gets of each wave. By default the wave."""
+        """The front end, which has no weights: what the audio tower gets of each wave. By default the wave.
+
+        These tensors and those of other stages may be views of one that holds the whole batch.
+        """
         return list(waves)
 
     def audio_states(self, heard: list[Tensor]) -> list[Tensor]:

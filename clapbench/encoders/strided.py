@@ -23,9 +23,9 @@ from torch.autograd.function import once_differentiable
 class Halvings(nn.Sequential):
     """`nn.Conv1d` of stride 2 and 3 or 5 taps, each padded by half of them, with activations between.
 
-    Clips ``[n, frames, channels]`` become ``[n, frames / 2^convolutions, channels]``, so ``frames`` is a multiple of that
-    power. As many of each clip's last frames as the first convolution is padded by must be zeros, and the last row that
-    comes of each clip means nothing.
+    Clips ``[n, frames, channels]`` become ``[n, frames / 2^convolutions, channels]``, so ``frames`` is a multiple of
+    that power. As many of each clip's last frames as the first convolution is padded by must be zeros, and the last row
+    that comes of each clip means nothing.
     """
 
     def forward(self, clips: Float[Tensor, "n frames c"]) -> Float[Tensor, "n tokens d"]:

@@ -128,13 +128,14 @@ class EncodingPlan:
         }
 
     def loaders(
-        self, *, batch_size: int, num_workers: int | None
+        self, *, batch_size: int, num_workers: int | None, share: tuple[int, int] = (0, 1)
     ) -> tuple[DataLoader[ClipBatch], DataLoader[CaptionBatch]]:
         """Clips, then captions: the latter in batches of similar length, so that little is padded.
 
         ``num_workers`` processes decode clips while the model computes; None takes every core but one, at most 4,
-        and none for a single batch.
+        and none for a single batch. ``share`` (k, n) loads the k-th of n parts.
         """
+        part, parts = share
         if num_workers is None:
             batches = -(-len(self.clips) // batch_size)
             num_workers = max(0, min(4, cores() - 1, batches - 1))
@@ -147,10 +148,17 @@ class EncodingPlan:
         order = sorted(range(len(self.encoded)), key=lambda row: (len(self.encoded[row].split()), row))
         captions = [
             CaptionBatch(index=torch.tensor(chunk), captions=[self.encoded[row] for row in chunk])
-            for chunk in chunks(order, size=batch_size)
+            for chunk in chunks(order[part::parts], size=batch_size)
         ]
+        own = range(part, len(self.clips), parts)
         return (
-            ClipLoader(clips, batch_size=batch_size, num_workers=num_workers, collate_fn=collate_clips),  # type: ignore[arg-type]
+            ClipLoader(
+                clips,  # type: ignore[arg-type]
+                sampler=own,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                collate_fn=collate_clips,
+            ),
             DataLoader(captions, batch_size=None),  # type: ignore[arg-type]
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 
 import torch
@@ -21,16 +22,59 @@ def check_devices(cfg: DictConfig) -> None:
     """
     if "accelerator" in cfg.trainer:  # else the target is no Trainer of Lightning's
         check_accelerator(str(cfg.trainer.accelerator))
-    devices, nodes = cfg.trainer.get("devices", 1), cfg.trainer.get("num_nodes", 1)
-    n = count_devices(devices, accelerator=str(cfg.trainer.get("accelerator")))
-    if n == 1 and nodes == 1:
+    n, told = asked(cfg)
+    if n == 1:
         return
-    told = f"devices={devices} ({n} devices)" if str(devices) != str(n) else f"devices={devices}"
     raise ConfigError(
-        f"trainer.devices: needed one device, got {told}{f', num_nodes={nodes}' if nodes != 1 else ''}. "
+        f"trainer.devices: needed one device, got {told}. "
         f"A cell is computed on one. Set trainer.devices=1, and to use several GPUs, type one command for some of "
         f"the models on each, with CUDA_VISIBLE_DEVICES=0, 1, ... before it and the same sweep=NAME."
     )
+
+
+def asked(cfg: DictConfig) -> tuple[int, str]:
+    """How many devices on all nodes a configuration asks for, and in what words."""
+    devices, nodes = cfg.trainer.get("devices", 1), int(cfg.trainer.get("num_nodes", 1))
+    n = count_devices(devices, accelerator=str(cfg.trainer.get("accelerator")))
+    told = f"devices={devices} ({n} devices)" if str(devices) != str(n) else f"devices={devices}"
+    return n * nodes, told + (f", num_nodes={nodes}" if nodes != 1 else "")
+
+
+def started_elsewhere() -> bool:
+    """Whether torchrun, Slurm or the like has started this process as one of several."""
+    slurm = int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+    return "LOCAL_RANK" in os.environ or slurm
+
+
+def check_processes(cfg: DictConfig) -> None:
+    """Refuses what the processes of a training cannot be: more than there are devices, or on machines that none is on."""
+    if "accelerator" in cfg.trainer:
+        check_accelerator(str(cfg.trainer.accelerator))
+    n, told = asked(cfg)
+    if int(cfg.trainer.get("num_nodes", 1)) > 1 and not started_elsewhere():
+        raise ConfigError(
+            f"trainer.num_nodes: needed a process on each machine, got {told} and one process. Start train.py by "
+            f"torchrun or a launcher there, or set trainer.num_nodes=1."
+        )
+    if n == 1:
+        return
+    batch = cfg.data.get("batch_size")
+    if isinstance(batch, int) and batch < n:
+        raise ConfigError(
+            f"data.batch_size: needed a pair for each of {n} processes, got {batch}. Set data.batch_size={2 * n}."
+        )
+    if "ddp" not in str(cfg.trainer.get("strategy", "")):
+        raise ConfigError(
+            f"trainer.strategy: needed ddp for {told}, got {cfg.trainer.get('strategy', 'auto')}. Set trainer=ddp."
+        )
+    here = torch.cuda.device_count() if cfg.trainer.accelerator != "cpu" else n
+    if not started_elsewhere() and 0 < here < n:
+        raise ConfigError(f"trainer.devices: needed at most {here} GPUs, all that are here, got {told}.")
+
+
+def processes_to_start(cfg: DictConfig) -> int:
+    """How many processes a training has to start by itself: one where it has one device, or is one of several."""
+    return 1 if started_elsewhere() else asked(cfg)[0]
 
 
 def check_accelerator(accelerator: str) -> None:

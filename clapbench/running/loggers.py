@@ -12,6 +12,7 @@ import hashlib
 import logging
 import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from omegaconf import DictConfig
 from clapbench import config, files
 from clapbench.kinds import Rule, Text
 from clapbench.running.plan import Plan
+from clapbench.sources import checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,9 @@ def record(plan: Plan, *, numbers: Mapping[str, float]) -> None:
         )
         if logger is not None:
             logger.log_metrics(dict(numbers))
+            checkpoint = plan.nodes["model"].get("checkpoint")
+            if checkpoint and (name := checkpoints.training_of(Path(checkpoint).expanduser())):
+                use_model(logger, Path(checkpoint).expanduser(), name=name)
         finish(logger, summary={"n_items": plan.benchmark.n_items})
 
 
@@ -248,6 +253,39 @@ def finish(logger: Any, *, summary: dict[str, Any]) -> None:
         logger.experiment.finish()
     else:
         logger.finalize("success")
+
+
+def log_model(logger: Any, path: Path, *, name: str, about: Mapping[str, Any]) -> None:
+    """Adds trained weights to a wandb run as an artifact of type "model"; other loggers have no place for them."""
+    from pytorch_lightning.loggers import WandbLogger
+
+    if isinstance(logger, WandbLogger):
+        numbers = {key: about[key] for key in ("sha256", "steps", "before", "after", "evaluation")}
+        logger.experiment.log_artifact(model_artifact(path, name=name, metadata=numbers))
+
+
+def use_model(logger: Any, path: Path, *, name: str) -> None:
+    """Says of a wandb run that it read the weights of a training: the artifact has the same content, so it is one.
+
+    wandb takes no such word offline; the run then has the artifact's name and digest in its summary.
+    """
+    from pytorch_lightning.loggers import WandbLogger
+
+    if isinstance(logger, WandbLogger):
+        artifact = model_artifact(path, name=name)
+        if logger.experiment.offline:
+            logger.experiment.summary["model_artifact"] = f"{artifact.name} {artifact.digest}"
+        else:
+            logger.experiment.use_artifact(artifact)
+
+
+def model_artifact(path: Path, *, name: str, metadata: dict[str, Any] | None = None) -> Any:
+    """Weights as an artifact, named as wandb allows."""
+    import wandb as client
+
+    artifact = client.Artifact(re.sub(r"[^A-Za-z0-9._-]", "_", name), type="model", metadata=metadata)
+    artifact.add_file(str(path), name=path.name)
+    return artifact
 
 
 def sync_hint(folder: Path) -> str | None:

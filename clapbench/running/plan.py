@@ -39,6 +39,7 @@ def check(cfg: DictConfig) -> None:
     """
     config.check(cfg, root="evaluate")
     check_parts(cfg)
+    check_devices(cfg)
     if cut := [key for key in PARTIAL if key in cfg.trainer]:
         raise config.ConfigError(f"trainer.{cut[0]}: a cell covers every clip and caption. Take it out.")
     config.check_place(cell_folder(cfg), key="outputs")
@@ -50,9 +51,8 @@ def check(cfg: DictConfig) -> None:
 
 
 def check_parts(cfg: DictConfig) -> None:
-    """What evaluating and training check alike: probes, the device, places that are written to."""
+    """What evaluating and training check alike: probes, places that are written to."""
     config.check_foreign(config.probe_configs(cfg.probes, cfg.probe))
-    check_devices(cfg)
     config.check_place(Path(cfg.outputs), key="outputs")
     config.check_place(Path(cfg.cache_dir), key="cache_dir")
 

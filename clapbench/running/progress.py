@@ -86,40 +86,44 @@ class EncodingProgress(Bar):
         self.bar.stop()
 
 
+FIRST = ("F", "G", "H", "t2a_R@1", "a2t_R@1", "accuracy")  # of what a benchmark says, for a line
+
+
 class TrainingProgress(Bar):
-    """A bar of steps on a terminal, and a line per validation: loss, rate, and each benchmark's F, G, H."""
+    """A bar of steps on a terminal, and a line per validation: loss, rate, and each benchmark's first scores."""
 
     def __init__(self) -> None:
         super().__init__(TimeRemainingColumn())
+        self.start, self.clips = time.perf_counter(), 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Shows a bar of the steps."""
-        self.start, self.clips = time.perf_counter(), 0
-        self.task = self.bar.add_task("training", total=trainer.max_steps)
+        self.start = time.perf_counter()
+        self.task = self.bar.add_task("training", total=int(trainer.estimated_stepping_batches))
         self.bar.start()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts a step."""
-        self.clips += len(batch.captions)
+        self.clips += len(batch.captions) * trainer.world_size
         self.bar.update(self.task, completed=trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints the loss and the scores of this step."""
         numbers = trainer.callback_metrics
-        seconds = time.perf_counter() - self.start
-        benches = sorted({name.partition("/")[0] for name in numbers if name.endswith("/H")})
-        scores = "  ".join(
-            f"{bench} F {numbers[f'{bench}/F']:.3f} G {numbers[f'{bench}/G']:.3f} H {numbers[f'{bench}/H']:.3f}"
-            for bench in benches
-        )
-        console.print(
-            f"step {trainer.global_step}  loss {numbers['train/loss']:.3f}  {scores}  "
-            f"[dim]{self.clips / seconds:.0f} clips/s, {seconds:.0f} s[/]",
-            highlight=False,
-            soft_wrap=True,
-        )
+        told = [f"step {trainer.global_step}"]
+        if "train/loss" in numbers:
+            told.append(f"loss {numbers['train/loss']:.3f}")
+        for bench in sorted({name.partition("/")[0] for name in numbers if "/" in name}):
+            found = {name: numbers.get(f"{bench}/{name}") for name in FIRST}
+            scores = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
+            if scores:
+                told.append(" ".join([bench, *scores]))
+        if self.clips:
+            seconds = time.perf_counter() - self.start
+            told.append(f"[dim]{self.clips / seconds:.0f} clips/s, {seconds:.0f} s[/]")
+        console.print("  ".join(told), highlight=False, soft_wrap=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes the bar away."""

@@ -12,8 +12,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any
 
 from clapbench.console import complain
 
@@ -35,6 +36,7 @@ class State:
 
     asked: int | None = None  # the number of a signal that waits for the end of a batch
     in_batches: bool = False
+    handlers: dict[signal.Signals, Any] = field(default_factory=dict)  # while they are ours
 
 
 STATE = State()
@@ -60,6 +62,7 @@ def stoppable(advice: str) -> Iterator[None]:
             raise Stopped(number)
 
     before = {number: signal.signal(number, stop) for number in NAMES}
+    outer, STATE.handlers = STATE.handlers, dict.fromkeys(NAMES, stop)
     try:
         yield
         raise_if_stopped()
@@ -69,7 +72,7 @@ def stoppable(advice: str) -> Iterator[None]:
             stopped.said = True
         raise
     finally:
-        STATE.asked = None
+        STATE.asked, STATE.handlers = None, outer
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -88,6 +91,12 @@ def finishing_batches() -> Iterator[None]:
         raise
     finally:
         STATE.in_batches = False
+
+
+def handle_again() -> None:
+    """Takes the signals back from a library that has put handlers of its own around ours."""
+    for number, handler in STATE.handlers.items():
+        signal.signal(number, handler)
 
 
 def raise_if_stopped() -> None:

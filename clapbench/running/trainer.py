@@ -8,7 +8,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
+from pytorch_lightning.trainer.states import TrainerFn
 
 from clapbench import config
 from clapbench.running.stopping import raise_if_stopped
@@ -22,7 +23,7 @@ def make_trainer(
     ``root`` is the folder of whatever Lightning writes. What it refuses is a `config.ConfigError`.
     """
     quiet_lightning()
-    between = {f"on_{loop}_batch_end": look_for_a_stop for loop in ("train", "validation", "test", "predict")}
+    between = {f"on_{loop}_batch_end": look_for_a_stop for loop in ("validation", "test", "predict")}
     try:
         built: pl.Trainer = config.build(
             trainer,
@@ -30,7 +31,8 @@ def make_trainer(
             callbacks=[*(callbacks or []), LambdaCallback(**between)],
             enable_progress_bar=False,
             enable_model_summary=False,
-            enable_checkpointing=False,
+            enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks or ()),
+            use_distributed_sampler=False,  # loaders know their share
             default_root_dir=root,
         )
     except (
@@ -44,9 +46,10 @@ def make_trainer(
     return built
 
 
-def look_for_a_stop(*batch: Any) -> None:
-    """Ends here where a signal has come."""
-    raise_if_stopped()
+def look_for_a_stop(trainer: pl.Trainer, *batch: Any) -> None:
+    """Ends here where a signal has come; a training saves first, and ends by itself."""
+    if trainer.state.fn != TrainerFn.FITTING:
+        raise_if_stopped()
 
 
 def quiet_lightning() -> None:
@@ -56,3 +59,7 @@ def quiet_lightning() -> None:
     # Lightning 2.6 calls what torch 2.13 deprecates; a hint on worker processes, where none are needed.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # `finetune.mode` says which modules are in which mode.
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+    # It is not used: loaders know their share.
+    warnings.filterwarnings("ignore", message=".*Using `DistributedSampler` with the dataloaders.*")

@@ -87,6 +87,23 @@ def retrieved(direction: str, s: Float64[Tensor, "q n"], match: Bool[Tensor, "q 
     return found
 
 
+def preferred(
+    own: Float64[Tensor, "k m"], swapped: Float64[Tensor, "k m"], *, asked: Bool[Tensor, "k m"]
+) -> dict[str, Any]:
+    """The share of ``asked`` pairs of a clip and a caption in which the caption is nearer than its swapped form.
+
+    A tie counts against the model, so that chance is 0.5 without ties. None where nothing is asked.
+    """
+    hits, n = int((own > swapped)[asked].sum()), int(asked.sum())
+    return {
+        "swapped_n": n,
+        "swapped_captions": int(asked.any(dim=0).sum()),
+        "swapped_accuracy": hits / n if n else None,
+        "swapped_accuracy_ci95": list(wilson(hits, n)) if n else None,
+        "swapped_accuracy_chance": 0.5,
+    }
+
+
 def items(s: Float64[Tensor, "k l"], case: Case) -> Iterator[dict[str, Any]]:
     """The rows of items.csv, one per caption: the nearest clip it stands for, and the nearest it does not."""
     match = case.match_matrix

@@ -7,12 +7,13 @@ know the length (a stream written into a pipe) declares nothing.
 
 from __future__ import annotations
 
-import os
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from clapbench.sound.mpeg import frames_of
 
@@ -22,6 +23,30 @@ UNKNOWN = 0x7E000000
 FARTHEST = 2**40  # bytes: no file goes on behind, and no system seeks much farther
 NO_LENGTH = 2**62  # sample frames; libsndfile's sign for a length that is not known is 2**63 - 1
 Order = Literal["<", ">"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A sound file in memory, as from an archive: its path there, and its bytes. Read as a `Path` is."""
+
+    path: Path
+    data: bytes
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its name, with the dot."""
+        return self.path.suffix
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+        return self.data
+
+    def open(self, mode: str = "rb") -> io.BytesIO:
+        """A stream of its bytes."""
+        return io.BytesIO(self.data)
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -52,10 +77,11 @@ class Chunk:
     size: int  # of the body, in bytes, as its header declares
 
 
-def survey(path: Path) -> Survey:
+def survey(path: Path | Held) -> Survey:
     """What the file's structure says; an empty `Survey` for a structure that is not known here."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
         head = file.read(24)
         if head.startswith(b"OggS"):
             return ogg(file, size)
@@ -80,7 +106,7 @@ def is_sync(head: bytes) -> bool:
     return head[:1] == b"\xff" and head[1:2] >= b"\xe0"
 
 
-def declared_sound(file: BinaryIO, head: bytes) -> Chunk | None:
+def declared_sound(file: BufferedIOBase, head: bytes) -> Chunk | None:
     """The part of the file that holds its sound, by its container's header; None where that says nothing."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return wave_data(file, ">" if head.startswith(b"RIFX") else "<")
@@ -103,7 +129,7 @@ def declared_sound(file: BinaryIO, head: bytes) -> Chunk | None:
 
 
 def chunks(
-    file: BinaryIO, *, start: int, order: Order, width: int = 4, pad: int = 2, guid: bool = False
+    file: BufferedIOBase, *, start: int, order: Order, width: int = 4, pad: int = 2, guid: bool = False
 ) -> Iterator[Chunk]:
     """The chunks from byte ``start`` on: a tag, a size of ``width`` bytes, a body padded to ``pad`` bytes."""
     tag = 16 if guid else 4
@@ -120,14 +146,21 @@ def chunks(
 
 
 def body(
-    file: BinaryIO, tag: bytes, *, start: int, order: Order, width: int = 4, pad: int = 2, guid: bool = False
+    file: BufferedIOBase,
+    tag: bytes,
+    *,
+    start: int,
+    order: Order,
+    width: int = 4,
+    pad: int = 2,
+    guid: bool = False,
 ) -> Chunk | None:
     """The chunk that ``tag`` names, the first from ``start`` on; None where the file ends before."""
     found = chunks(file, start=start, order=order, width=width, pad=pad, guid=guid)
     return next((chunk for chunk in found if chunk.tag == tag), None)
 
 
-def wave_data(file: BinaryIO, order: Order) -> Chunk | None:
+def wave_data(file: BufferedIOBase, order: Order) -> Chunk | None:
     """The data chunk of a WAV; where its 32 bits do not suffice (RF64, BW64), ds64 holds its size."""
     long_size = None
     for chunk in chunks(file, start=12, order=order):
@@ -140,7 +173,7 @@ def wave_data(file: BinaryIO, order: Order) -> Chunk | None:
     return None
 
 
-def is_followed(file: BinaryIO, data: Chunk, size: int) -> bool:
+def is_followed(file: BufferedIOBase, data: Chunk, size: int) -> bool:
     """Whether nothing or chunks follow on an empty data chunk, up to the file's end: else it is a stream's sound."""
     end = data.start
     for chunk in chunks(file, start=data.start, order="<"):
@@ -148,7 +181,7 @@ def is_followed(file: BinaryIO, data: Chunk, size: int) -> bool:
     return end == size
 
 
-def nist(file: BinaryIO) -> Chunk | None:
+def nist(file: BufferedIOBase) -> Chunk | None:
     """SPHERE: lines of ``name -type value`` in a header whose length stands in its second line."""
     file.seek(8)
     try:
@@ -163,7 +196,7 @@ def nist(file: BinaryIO) -> Chunk | None:
     return Chunk(b"", length, count * width * channels)
 
 
-def last_box(file: BinaryIO) -> Chunk | None:
+def last_box(file: BufferedIOBase) -> Chunk | None:
     """The last box of an MP4 or M4A: the one that a cut goes through."""
     box = None
     start = 0
@@ -182,7 +215,7 @@ def last_box(file: BinaryIO) -> Chunk | None:
     return box
 
 
-def segment(file: BinaryIO) -> Chunk | None:
+def segment(file: BufferedIOBase) -> Chunk | None:
     """The segment of a Matroska or WebM file; a live stream gives none a size."""
     start = 0
     for tag in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
@@ -198,7 +231,7 @@ def segment(file: BinaryIO) -> Chunk | None:
     return Chunk(tag, start, size)
 
 
-def ogg(file: BinaryIO, size: int) -> Survey:
+def ogg(file: BufferedIOBase, size: int) -> Survey:
     """Walks the pages: where links of a chain begin, and whether the last link's streams are all marked as ended."""
     links: list[int] = []
     running: set[bytes] = set()
@@ -227,7 +260,7 @@ def ogg(file: BinaryIO, size: int) -> Survey:
     return Survey(cut=cut, links=tuple(links))
 
 
-def mpeg(file: BinaryIO, *, start: int) -> Survey:
+def mpeg(file: BufferedIOBase, *, start: int) -> Survey:
     """Counts an mp3's frames, and compares them with its Xing, Info or VBRI header where it has one.
 
     Without one, and with VBRI, libmpg123 can but estimate the length, from the first frame's bit rate.

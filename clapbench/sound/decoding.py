@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 from jaxtyping import Float
 
-from clapbench.sound.containers import NO_LENGTH, Survey, survey
+from clapbench.sound.containers import NO_LENGTH, Held, Survey, survey
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def _decoder_of(path: Path, size: int, changed_ns: int) -> str:
     return f"ffmpeg (libavcodec {libavcodec}, PyAV {av.__version__})"
 
 
-def decode(path: Path, found: Survey, *, seconds: float | None) -> Sound:
+def decode(path: Path | Held, found: Survey, *, seconds: float | None) -> Sound:
     """Up to ``seconds`` of the file from its head (None: all), by the decoder that `decoder_of` names."""
     if found.is_empty:
         return Sound(np.zeros((0, 1), np.float32), 1)
@@ -92,15 +92,15 @@ def decode(path: Path, found: Survey, *, seconds: float | None) -> Sound:
 
 
 @contextmanager
-def _opened(path: Path, found: Survey) -> Iterator[soundfile.SoundFile | str]:
+def _opened(path: Path | Held, found: Survey) -> Iterator[soundfile.SoundFile | str]:
     """The file, open, where libsndfile is to read it; else why not."""
     if found.at_least >= NO_LENGTH:
         yield "not of its kinds"
         return
     try:
-        sound = soundfile.SoundFile(path)
-    except soundfile.SoundFileError as error:
-        yield str(error)
+        sound = soundfile.SoundFile(path.open() if isinstance(path, Held) else path)
+    except soundfile.LibsndfileError as error:
+        yield f"Error opening {str(path)!r}: {error.error_string}"
         return
     with sound:
         if max(found.at_least, 1) <= sound.frames < NO_LENGTH:
@@ -124,7 +124,7 @@ def _read(sound: soundfile.SoundFile, seconds: float | None) -> Sound:
     return Sound(samples, rate, declared=declared, failure=failure)
 
 
-def _before_damage(file: str | BinaryIO) -> Float[np.ndarray, "n c"]:
+def _before_damage(file: str | io.BytesIO) -> Float[np.ndarray, "n c"]:
     if not isinstance(file, str):
         file.seek(0)
     with soundfile.SoundFile(file) as sound:
@@ -135,7 +135,7 @@ def _before_damage(file: str | BinaryIO) -> Float[np.ndarray, "n c"]:
     return np.concatenate(blocks)
 
 
-def _links(path: Path, found: Survey) -> list[bytes]:
+def _links(path: Path | Held, found: Survey) -> list[bytes]:
     """The links of a chained Ogg, each a file of its own; none where there is no chain that libsndfile reads."""
     if len(found.links) < 2:
         return []
@@ -164,7 +164,7 @@ def _chained(links: list[bytes], seconds: float | None) -> Sound:
     return Sound(*_joined(parts), failure=failure)
 
 
-def _ffmpeg(path: Path, seconds: float | None, *, refusal: str) -> Sound:
+def _ffmpeg(path: Path | Held, seconds: float | None, *, refusal: str) -> Sound:
     """Decoded frames up to ``seconds`` or to damage; what ends a file may be broken, since nothing follows on it."""
     import av
 
@@ -177,7 +177,7 @@ def _ffmpeg(path: Path, seconds: float | None, *, refusal: str) -> Sound:
     try:
         # An open file: a path may look like an address to FFmpeg.
         with (
-            _Source(path) as file,
+            _Memory(path.data) if isinstance(path, Held) else _File(path) as file,
             av.open(file, "r", options=options, metadata_errors="ignore") as container,
         ):
             if not container.streams.audio:
@@ -207,13 +207,23 @@ def _ffmpeg(path: Path, seconds: float | None, *, refusal: str) -> Sound:
     return Sound(*_joined(parts), declared=declared, failure=failure)
 
 
-class _Source(io.FileIO):
+class _File(io.FileIO):
     """PyAV prints the errors of a file's methods: a seek to nowhere is told to FFmpeg alone."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         try:
             return super().seek(offset, whence)
         except (OSError, OverflowError):
+            return -1
+
+
+class _Memory(io.BytesIO):
+    """The same for a file in memory."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
             return -1
 
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clapbench.sound.containers import Cut, survey
+from clapbench.sound.containers import Cut, Held, survey
 from clapbench.sound.decoding import Sound, decode
 
 # Seconds decoded beyond the window, so that the resampler's filter sees the same signal as on the whole file.
@@ -43,17 +43,19 @@ class ClipError(ValueError):
         return f"{self.where + ': ' if self.where else ''}clip {self.path}: {self.reason}. {self.remedy}"
 
 
-def load_wave(path: Path, *, sample_rate: int, window: float | None) -> Float[Tensor, " samples"]:
-    """The clip at ``path`` as a mono float32 wave at ``sample_rate`` (Hz), at most ``window`` seconds long.
+def load_wave(source: Path | Held, *, sample_rate: int, window: float | None) -> Float[Tensor, " samples"]:
+    """The clip at a path, or in memory, as a mono float32 wave at ``sample_rate`` (Hz), of ``window`` seconds at most.
 
     ``window=None`` keeps the whole clip. Raises ``FileNotFoundError`` for a missing file and `ClipError` for one that
     cannot be decoded, is cut off within the window, is empty, silent, cancels itself or holds samples that are not
     finite.
     """
-    check_file(path)
+    path = source.path if isinstance(source, Held) else source
+    if not isinstance(source, Held):
+        check_file(path)
     try:
-        found = survey(path)
-        sound = decode(path, found, seconds=None if window is None else window + RESAMPLER_MARGIN)
+        found = survey(source)
+        sound = decode(source, found, seconds=None if window is None else window + RESAMPLER_MARGIN)
     except OSError as error:
         raise ClipError(path, f"cannot be opened: {error.strerror}", "Check its permissions.") from error
     check_length(path, sound, cut=found.cut, window=window)
@@ -65,6 +67,13 @@ def load_wave(path: Path, *, sample_rate: int, window: float | None) -> Float[Te
     wave = sound.samples[:, 0] + 0.0 if is_mono else sound.samples.mean(axis=1, dtype=np.float32)
     head = len(wave) if window is None else round(window * rate)
     check_sound(path, wave[:head], sound.samples[:head], rate=rate)
+    return resampled(wave, rate, sample_rate=sample_rate, window=window)
+
+
+def resampled(
+    wave: Float[np.ndarray, " n"], rate: int, *, sample_rate: int, window: float | None
+) -> Float[Tensor, " samples"]:
+    """A mono wave at ``rate`` (Hz) brought to ``sample_rate``, then cut to ``window`` seconds from the head."""
     if rate != sample_rate:
         wave = soxr.resample(wave, rate, sample_rate, quality="HQ")
     if window is not None:

@@ -7,6 +7,7 @@ wrote it: safetensors with a module's own keys, and a header that names the enco
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -126,6 +127,15 @@ def is_trained(path: Path, *, model: str) -> bool:
         return False
     with opened(path, model=model) as file:
         return "recipe" in (file.metadata() or {})
+
+
+def training_of(path: Path) -> str | None:
+    """The name of the training that wrote a file; None for any other file."""
+    if not path.is_file() or not is_safetensors(path):
+        return None
+    with opened(path, model=path.name) as file:
+        recipe = json.loads((file.metadata() or {}).get("recipe", "{}"))
+    return str(recipe["name"]) if "name" in recipe else None
 
 
 def write(

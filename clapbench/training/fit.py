@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +16,25 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from clapbench import config, files
-from clapbench.console import console
+from clapbench.config.lines import choice_of
+from clapbench.console import console, shown
+from clapbench.encoders.base import Encoder, fingerprint, hearing
 from clapbench.files import sha256_of
 from clapbench.results.provenance import provenance
-from clapbench.running import loggers
+from clapbench.running import devices, loggers
 from clapbench.running.batches import EncodingPlan
-from clapbench.running.plan import check_parts
+from clapbench.running.plan import check_parts, model_class
 from clapbench.running.probing import build_probes
 from clapbench.running.progress import TrainingProgress
 from clapbench.running.stopping import finishing_batches, stoppable
 from clapbench.running.trainer import make_trainer, quiet_lightning
 from clapbench.sources import source
+from clapbench.training import launch, result, resume
+from clapbench.training.data.base import TrainingData
+from clapbench.training.features import Features
+from clapbench.training.geometry import Curve, Geometry, validation_loaders
 from clapbench.training.learn import Learn
+from clapbench.training.terms import check_sides, check_terms
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -32,114 +43,294 @@ def check(cfg: DictConfig) -> None:
     """Refuses what cannot work, before anything is made, and puts values in as their kinds have them."""
     config.check(cfg, root="train")
     check_parts(cfg)
+    devices.check_processes(cfg)
     if not cfg.validation:
         raise config.ConfigError(
             "validation: needed a benchmark or more under it, got none. Leave it as it is."
         )
     for node in cfg.validation.values():
         config.build(node)
+    if cfg.weights == "best" and not any(
+        "ModelCheckpoint" in node._target_ for node in cfg.callback.values()
+    ):
+        raise config.ConfigError(
+            "weights: best needs callback=[best], which keeps the best checkpoint. Add it."
+        )
+    if any("LearningRateMonitor" in node._target_ for node in cfg.callback.values()) and str(
+        cfg.logger._target_
+    ).endswith(".none"):
+        raise config.ConfigError(
+            "callback: LearningRateMonitor needs a logger, got logger=none. Set logger=csv."
+        )
+    kind, arguments = model_class(cfg)
+    if "text" not in kind.sides:  # type: ignore[attr-defined]
+        raise config.ConfigError(
+            f"model {arguments['name']!r}: has no text side, and cannot be trained. Choose another model."
+        )
+    check_terms(cfg, build_data(cfg))
 
 
 def describe(cfg: DictConfig) -> str:
     """What training this configuration would do, in words. Makes nothing."""
-    terms = ", ".join(["the contrastive loss", *map(str, cfg.regularizer)])
+    folder = Folder.of(cfg)
+    found = resume.find(cfg, recipe_of(cfg), weights=folder.weights, last=folder.last)
+    if found.result:
+        return f"done already: {found.result}"
+    objective = str(cfg.objective._target_).rpartition(".")[2]
+    terms = ", ".join([objective, *map(str, cfg.regularizer)])
     start = "random weights" if not cfg.model.get("pretrained", True) else "released weights"
-    return f"{cfg.trainer.max_steps} steps from {start} by {terms}; writes {folder_of(cfg)}"
+    if found.checkpoint:
+        start = f"step {found.step} of {found.checkpoint}"
+    length = (
+        f"{cfg.trainer.max_steps} steps" if cfg.trainer.max_steps > 0 else f"{cfg.trainer.max_epochs} epochs"
+    )
+    return f"{length} from {start} by {terms}; writes {folder.path}"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a training's files lie: the result, its card and record, the curve, what it goes on from."""
+
+    path: Path
+    name: str
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> Folder:
+        """The folder of a configuration."""
+        return cls(path=Path(cfg.outputs, "train", cfg.name), name=str(cfg.name))
+
+    @property
+    def weights(self) -> Path:
+        """The trained model."""
+        return self.path / f"{self.name}.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that an unfinished training goes on from."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def curve(self) -> Path:
+        """Validation, step by step."""
+        return self.path / "curve.csv"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training as each of its processes gets it."""
+
+    cfg: DictConfig
+    folder: Folder
+    recipe: dict[str, Any]
+    found: resume.Found
+    evaluation: str  # the command that evaluates the result
+    folders: tuple[Path, ...]  # of yaml files that the command line adds
 
 
 def fit(cfg: DictConfig) -> Path:
-    """Trains ``cfg.model`` and saves it; returns the checkpoint's path.
+    """Trains ``cfg.model`` and saves it; returns the path of the weights.
 
-    Writes outputs/train/NAME/NAME.safetensors with the recipe in its header, and prints its SHA-256 and the
-    command that evaluates it.
+    Writes outputs/train/NAME: NAME.safetensors with the recipe in its header, a model card, the curve, and until it is
+    done a checkpoint to go on from. Prints the weights' SHA-256 and the command that evaluates them. Where the result
+    is there already, says so and trains nothing.
     """
     check(cfg)
-    config.check_writable(folder_of(cfg), key="outputs")
-    with stoppable("Nothing of this training is saved. Type the same command again to start it anew."):
-        quiet_lightning()
-        pl.seed_everything(cfg.seed, workers=True, verbose=False)
-        learner = build_learner(cfg)
-        digest = train(cfg, learner)
-    path = path_of(cfg)
-    console.print(
-        f"wrote {path}\nSHA-256 {digest}\nevaluate it: {evaluation_of(cfg, path=path)}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return path
-
-
-def build_learner(cfg: DictConfig) -> Learn:
-    """The LightningModule of a training, with its encoder loaded."""
-    with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
-        encoder = config.build(cfg.model)
-    held_out = {
-        name: EncodingPlan(encoder=encoder, benchmark=config.build(node))
-        for name, node in cfg.validation.items()
-    }
-    return Learn(
-        encoder=encoder,
-        regularizers={name: config.build(node) for name, node in cfg.regularizer.items()},
-        probes=build_probes(config.probe_configs(cfg.probes, cfg.probe)),
-        held_out=held_out,
-        **cfg.optimizer,
-    )
-
-
-def train(cfg: DictConfig, learner: Learn) -> str:
-    """Trains, and writes the checkpoint; returns its SHA-256. A logger that fails costs nothing but its log."""
-    recipe: dict[str, Any] = {
-        str(key): value
-        for key, value in OmegaConf.to_container(cfg, resolve=True).items()  # type: ignore[union-attr]
-    }
-    logger, summary = open_logger(cfg, recipe=recipe), {}
-    try:
-        loaders = [loader for plan in learner.held_out.values() for loader in plan.loaders(**cfg.loader)]
-        trainer = make_trainer(
-            cfg.trainer, root=str(cfg.outputs), logger=logger, callbacks=[TrainingProgress()]
+    folder, recipe = Folder.of(cfg), recipe_of(cfg)
+    found = resume.find(cfg, recipe, weights=folder.weights, last=folder.last)
+    evaluation = evaluation_of(cfg, path=folder.weights)
+    if found.result:
+        say(
+            f"done already: {found.result}\nevaluate it: {evaluation}\ntrain it anew: the same with force=true"
         )
-        with finishing_batches():
-            trainer.fit(learner, config.build(cfg.data).loader(), loaders)
-        with files.replacing(path_of(cfg)) as temporary:
-            dtype = DTYPES[cfg.checkpoint_dtype]
-            learner.encoder.save(temporary, recipe=recipe | provenance(), dtype=dtype)
-        summary = {"sha256": sha256_of(path_of(cfg))}
-        return summary["sha256"]
+        return found.result
+    config.check_writable(folder.last.parent, key="outputs")
+    config.check_writable(Path(cfg.cache_dir), key="cache_dir")
+    if found.checkpoint:
+        say(f"goes on at step {found.step} of {found.checkpoint}")
+    job = Job(
+        cfg=cfg, folder=folder, recipe=recipe, found=found, evaluation=evaluation, folders=tuple(config.TYPED)
+    )
+    advice = f"Type the same command again to go on from {folder.last}, if it was written."
+    with stoppable(advice):
+        launch.run(work, job, n=devices.processes_to_start(cfg))
+    digest = sha256_of(folder.weights)
+    say(f"wrote {folder.weights}\nSHA-256 {digest}\nevaluate it: {evaluation}")
+    return folder.weights
+
+
+def say(text: str) -> None:
+    """Tells people, with paths and commands in one piece."""
+    for line in text.splitlines():
+        console.print(shown(line), highlight=False, soft_wrap=True)
+
+
+def work(job: Job) -> None:
+    """One process's part of a training. A logger that fails costs nothing but its log."""
+    cfg = job.cfg
+    config.TYPED[:] = job.folders
+    quiet_lightning()
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    began = time.perf_counter()
+    data = build_data(cfg)
+    learner, geometry = build(job, data)
+    logger, summary = open_logger(cfg, recipe=job.recipe), {}
+    try:
+        trainer = make_trainer(
+            cfg.trainer,
+            root=str(cfg.outputs),
+            logger=logger,
+            callbacks=[
+                geometry,
+                *(config.build(node) for node in cfg.callback.values()),
+                resume.Keep(job.folder.last, every=cfg.save_every),
+                TrainingProgress(),
+            ],
+        )
+        with finishing_batches(), in_our_words(cfg):
+            train(trainer, learner, data, job)
+        if trainer.is_global_zero:
+            summary = save(job, learner, geometry, data, seconds=time.perf_counter() - began)
+            with loggers.never_failing("the training is over"):
+                loggers.log_model(logger, job.folder.weights, name=job.folder.name, about=summary)
+            job.folder.last.unlink(missing_ok=True)
     finally:
         with loggers.never_failing("the training is over"):
             loggers.finish(logger, summary=summary)
 
 
-def open_logger(cfg: DictConfig, *, recipe: dict[str, Any]) -> Any:
-    """The logger of a training; one that does not open costs a line."""
+def train(trainer: pl.Trainer, learner: Learn, data: TrainingData, job: Job) -> None:
+    """Validates before the first step, trains, and validates after the last one."""
+    geometry = next(one for one in trainer.callbacks if isinstance(one, Geometry))  # type: ignore[attr-defined]
+    geometry.curve.start(until=job.found.step if job.found.checkpoint else None)
+    if not geometry.curve.steps:
+        trainer.validate(learner, datamodule=data, verbose=False)
+    trainer.fit(learner, datamodule=data, ckpt_path=job.found.checkpoint, weights_only=True)
+    if job.cfg.weights == "best":
+        best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+        learner.load_state_dict(torch.load(best, weights_only=True)["state_dict"], strict=False)
+    if job.cfg.weights == "best" or max(geometry.curve.steps) != trainer.global_step:
+        trainer.validate(learner, datamodule=data, verbose=False)
+
+
+def build_data(cfg: DictConfig) -> TrainingData:
+    """The LightningDataModule of a configuration, at the rate and window of its encoder."""
+    kind, arguments = model_class(cfg)
+    heard = hearing(kind, arguments)  # type: ignore[arg-type]
+    if heard is None:
+        raise config.ConfigError(
+            f"model {arguments['name']!r}: its class does not say what it hears of a clip."
+        )
+    data: TrainingData = config.build(cfg.data, hearing=heard, num_workers=cfg.loader.num_workers)
+    return data
+
+
+def build(job: Job, data: TrainingData) -> tuple[Learn, Geometry]:
+    """The LightningModule of a training, with its encoder loaded, and what follows it on held-out benchmarks."""
+    cfg = job.cfg
+    with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
+        encoder: Encoder = config.build(cfg.model)
+    held_out = {
+        name: EncodingPlan(encoder=encoder, benchmark=config.build(node))
+        for name, node in cfg.validation.items()
+    }
+    data.validation = lambda: validation_loaders(held_out, **cfg.loader)
+    finetune = config.build(cfg.finetune)
+    finetune.apply(encoder)
+    objective = config.build(cfg.objective)
+    objective.start(encoder.logit_scale)
+    regularizers = {name: config.build(node) for name, node in cfg.regularizer.items()}
+    check_sides(regularizers, moving=finetune.moving_sides(encoder))
+    learner = Learn(
+        features=Features(
+            encoder,
+            content=job.recipe["fingerprint"],
+            folder=Path(cfg.cache_dir, "training"),
+            keep_heard=data.keeps_heard,
+        ),
+        finetune=finetune,
+        objective=objective,
+        regularizers=regularizers,
+        optimizer=config.build(cfg.optimizer),
+        schedule=config.build(cfg.schedule),
+        recipe=job.recipe,
+    )
+    probes = build_probes(config.probe_configs(cfg.probes, cfg.probe))
+    return learner, Geometry(held_out=held_out, probes=probes, curve=Curve(job.folder.curve))
+
+
+def save(
+    job: Job, learner: Learn, geometry: Geometry, data: TrainingData, *, seconds: float
+) -> dict[str, Any]:
+    """Writes the weights, their record and their card; returns the record."""
+    header = job.recipe | provenance()
+    with files.replacing(job.folder.weights) as temporary:
+        learner.encoder.save(
+            temporary,
+            recipe=header,
+            dtype=DTYPES[job.cfg.checkpoint_dtype],
+            logit_scale=float(learner.objective.scale.detach()),
+            tensors=learner.finetune.merged(learner.encoder),
+        )
+    record = result.record(
+        recipe=header,
+        weights=job.folder.weights,
+        curve=geometry.curve,
+        data=data.content | {"left_out": learner.left_out},
+        seconds=seconds,
+        evaluation=job.evaluation,
+    )
+    result.write(record, folder=job.folder.path)
+    return record
+
+
+@contextmanager
+def in_our_words(cfg: DictConfig) -> Iterator[None]:
+    """Out of memory: what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        raise ValueError(
+            f"out of memory in a step of {cfg.data.get('batch_size')} pairs ({str(error).splitlines()[0][:200]}). "
+            f"Lower data.batch_size, set finetune.gradient_checkpointing=true, finetune=lora or projection, or "
+            f"trainer.precision=bf16-mixed."
+        ) from error
+
+
+def open_logger(cfg: DictConfig, *, recipe: Mapping[str, Any]) -> Any:
+    """The logger of a training, of the first process alone; one that does not open costs a line."""
+    if launch.started_rank() > 0:
+        return None
     with loggers.never_failing("the training goes on"):
         logger = loggers.open_logger(
             cfg.logger,
-            folder=folder_of(cfg),
+            folder=Folder.of(cfg).path,
             group="train",
             run=cfg.name,
             run_id=files.key_of(recipe)[:16],
-            content=recipe,
+            content=dict(recipe),
         )
         return loggers.survivor(logger)
     return None
 
 
-def folder_of(cfg: DictConfig) -> Path:
-    """Where the checkpoint of this configuration goes."""
-    return Path(cfg.outputs, "train", cfg.name)
-
-
-def path_of(cfg: DictConfig) -> Path:
-    """The file that the trained model goes to."""
-    return folder_of(cfg) / f"{cfg.name}.safetensors"
+def recipe_of(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration in plain values, and what the model's files hold."""
+    task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    plain = OmegaConf.to_container(task, resolve=True)
+    assert isinstance(plain, dict)
+    kind, arguments = model_class(cfg)
+    with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
+        content = fingerprint(kind, arguments)  # type: ignore[arg-type]
+    return {str(key): value for key, value in plain.items()} | {"fingerprint": content}
 
 
 def evaluation_of(cfg: DictConfig, *, path: Path) -> str:
     """The command that evaluates a trained model, with every model key that is not the yaml's."""
-    choice = HydraConfig.get().runtime.choices["model"] if HydraConfig.initialized() else "mini"
+    choice = choice_of(cfg, "model") if HydraConfig.initialized() else "mini"
     shipped = config.shipped(config.find("model", choice))
-    places = ("source", "checkpoint", "sha256", "pretrained")
+    places = ("source", "checkpoint", "sha256", "pretrained", "text_source", "text_checkpoint")
     changed = {
         key: value for key, value in cfg.model.items() if key not in places and shipped.get(key) != value
     }

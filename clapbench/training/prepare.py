@@ -129,7 +129,7 @@ def clip_batches(
     with bar("clips", total=len(numbers)) as advance:
         for batch in loader:
             broken = {pair.clip: wave for pair, wave in batch if isinstance(wave, ClipError)}
-            if broken and not data.skips_broken:
+            if broken and data.broken == "fail":
                 raise next(iter(broken.values()))
             yield {pair.clip: wave for pair, wave in batch if pair.clip not in broken}, list(broken)
             advance(len(batch))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -28,13 +30,43 @@ def gathered(rows: Tensor) -> tuple[Tensor, list[int]]:
     counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world())]
     dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
     sizes = [int(count) for count in counts]
-    most = max(sizes)
-    padded = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
-    if rows.requires_grad or rows.is_floating_point():
-        from torch.distributed.nn.functional import all_gather  # with a gradient
-
-        everyone = list(all_gather(padded))
-    else:
-        everyone = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(everyone, padded)
+    padded = torch.cat([rows, rows.new_zeros(max(sizes) - len(rows), *rows.shape[1:])])
+    everyone = _Gather.apply(padded)
     return torch.cat([part[:size] for part, size in zip(everyone, sizes, strict=True)]), sizes
+
+
+class _Gather(torch.autograd.Function):
+    """Tensors of one shape from every process. torch's own that has a gradient goes by other names in each version."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, ...]:
+        parts = [torch.empty_like(rows) for _ in range(world())]
+        dist.all_gather(parts, rows)
+        return tuple(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = torch.stack(gradients)
+        dist.all_reduce(total)
+        return total[rank()]
+
+
+def joined(rows: list[list[tuple[Tensor, Tensor]]]) -> list[list[tuple[Tensor, Tensor]]]:
+    """Lists of what every process encoded, list by list; the same in each process."""
+    if world() == 1:
+        return rows
+    everyone: list[list[list[tuple[Tensor, Tensor]]] | None] = [None] * world()
+    dist.all_gather_object(everyone, rows)
+    return [
+        [batch for part in everyone if part is not None for batch in part[number]]
+        for number in range(len(rows))
+    ]
+
+
+def agreed(number: int) -> int:
+    """The largest of every process's numbers."""
+    if world() == 1:
+        return number
+    asked = torch.tensor([number], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(asked, op=dist.ReduceOp.MAX)
+    return int(asked)

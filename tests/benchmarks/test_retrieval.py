@@ -336,3 +336,42 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     key = {row["caption"]: row | {"item": 0} for row in one.items}
     assert len(key) == 59
     assert key == {row["caption"]: row | {"item": 0} for row in other.items}
+
+
+class TestSwapped:
+    TEXT = (
+        "file,caption\na.wav,Rain before wind\nb.wav,A dog\nb.wav,Wind before rain\n"
+        "c.wav,Loud rain and a quiet dog\n"
+    )
+
+    def test_captions_are_chosen_against_their_swapped_forms(self, tmp_path: Path) -> None:
+        given = bench(tmp_path, self.TEXT, clips="a.wav b.wav c.wav", swapped="rules")
+        plain = bench(tmp_path, self.TEXT)
+        assert given.captions() == (*plain.captions(), "Quiet rain and a loud dog")
+        assert given.fingerprint() != plain.fingerprint()
+        s = np.array(
+            [
+                [0.9, 0.2, 0.5, 0.2, 0.1],  # a: its caption before the other order
+                [0.6, 0.3, 0.6, 0.1, 0.1],  # b: a tie is a miss
+                [0.1, 0.7, 0.1, 0.4, 0.8],  # c: nearer to the swapped form
+            ]
+        )
+        extra = given.judge(embedded(given, s, seed=1)).extra
+        assert (extra["swapped_n"], extra["swapped_captions"]) == (3, 3)
+        assert extra["swapped_accuracy"] == pytest.approx(1 / 3)
+        assert extra["swapped_accuracy_chance"] == 0.5
+        low, high = extra["swapped_accuracy_ci95"]
+        assert 0 < low < 1 / 3 < high < 1
+        others = {name: value for name, value in extra.items() if not name.startswith("swapped")}
+        assert others == plain.judge(embedded(plain, s[:, :4])).extra
+
+    def test_a_form_that_is_true_as_well_is_not_asked(self, tmp_path: Path) -> None:
+        text = f"{self.TEXT}a.wav,Wind before rain\n"
+        given = bench(tmp_path, text, clips="a.wav b.wav c.wav", swapped="rules")
+        extra = given.judge(embedded(given, np.full((3, 5), 0.5))).extra
+        assert (extra["swapped_n"], extra["swapped_accuracy"]) == (2, 0.0)
+
+    def test_where_nothing_can_be_swapped_there_is_no_share(self, tmp_path: Path) -> None:
+        given = bench(tmp_path, "file,caption\na.wav,A\nb.wav,B\n", clips="a.wav b.wav", swapped="rules")
+        extra = given.judge(embedded(given, np.eye(2))).extra
+        assert (extra["swapped_n"], extra["swapped_accuracy"]) == (0, None)

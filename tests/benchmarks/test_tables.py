@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clapbench.benchmarks.tables import Clips, first_names, read_table
+from clapbench.benchmarks.tables import Clips, Speaker, first_names, read_table
 from clapbench.console import brief, plain
 
 HEADER = "file,caption"
@@ -18,7 +18,7 @@ WELL = f"{HEADER}\na.wav,A dog\nb.wav,Rain\n"
 def table(folder: Path, text: str | bytes, *, columns: tuple[str, ...] = ("file", "caption")) -> list:
     path = folder / "items.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_table(path, name="set", columns=columns)
+    return read_table(path, speaker=Speaker.bench("set"), columns=columns)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_lost_quote_that_swallows_a_row_is_said(tmp_path: Path, caplog: pytest
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.csv", tmp_path / ("x" * 300), tmp_path / "a\x1b[31m.csv"):
         with pytest.raises(FileNotFoundError, match="bench 'set': needed a CSV, found no file") as refusal:
-            read_table(path, name="set", columns=())
+            read_table(path, speaker=Speaker.bench("set"), columns=())
         assert "\x1b" not in str(refusal.value)
 
 
@@ -230,5 +230,5 @@ def test_logs_and_errors_of_a_csv_hold_no_escapes(tmp_path: Path, caplog: pytest
     path = tmp_path / "a\x1b[31m.csv"
     path.write_text("fi\x1ble,caption\nx,y\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"has fi\\x1ble, caption") as refusal:
-        read_table(path, name="\x07", columns=("file",))
+        read_table(path, speaker=Speaker.bench("\x07"), columns=("file",))
     assert str(refusal.value).isprintable()

@@ -15,7 +15,7 @@ from sounds import CONTAINERS, RATE, by_ffmpeg, load, sweep, vbr_mp3, written
 
 from clapbench.benchmarks.pairs import PairsBenchmark
 from clapbench.sound import decoding
-from clapbench.sound.containers import survey
+from clapbench.sound.containers import Held, survey
 from clapbench.sound.decoding import decode, decoder_of
 from clapbench.sound.mpeg import frame_bytes, frames_of
 from clapbench.sound.waves import ClipError, load_wave
@@ -95,6 +95,44 @@ class TestChainedOgg:
         assert len(wave) == 2 * len(sweep())
         expected = soxr.resample(second, 8000, RATE, quality="HQ")
         np.testing.assert_allclose(wave[len(sweep()) :], expected, rtol=0, atol=1e-6)
+
+
+class TestInMemory:
+    """What an archive holds gives the samples, and the refusals, of the same bytes in a file."""
+
+    @staticmethod
+    def held(path: Path, *, window: float | None = None) -> np.ndarray:
+        return load_wave(Held(path, path.read_bytes()), sample_rate=RATE, window=window).numpy()
+
+    @pytest.mark.parametrize(("name", "subtype", "form"), CONTAINERS)
+    def test_libsndfile_reads_the_same(self, tmp_path: Path, name: str, subtype: str, form: str) -> None:
+        path = written(tmp_path / name, subtype=subtype, form=form)
+        np.testing.assert_array_equal(self.held(path, window=2.0), load(path, window=2.0))
+
+    @pytest.mark.parametrize(("name", "codec"), [("a.m4a", "aac"), ("a.webm", "libopus")])
+    def test_ffmpeg_reads_the_same(self, tmp_path: Path, name: str, codec: str) -> None:
+        path = by_ffmpeg(tmp_path / name, codec)
+        np.testing.assert_array_equal(self.held(path), load(path))
+
+    def test_chains_and_an_mp3_without_its_header_too(self, tmp_path: Path) -> None:
+        link = written(tmp_path / "a.ogg", subtype="VORBIS").read_bytes()
+        (tmp_path / "chain.ogg").write_bytes(link + link)
+        content = vbr_mp3(tmp_path / "b.mp3")
+        (tmp_path / "b.mp3").write_bytes(content[frame_bytes(content, 0) :])
+        for name in ("chain.ogg", "b.mp3"):
+            np.testing.assert_array_equal(self.held(tmp_path / name), load(tmp_path / name))
+
+    @pytest.mark.parametrize("cut", [30, 20_000])
+    @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.m4a", "a.ogg"])
+    def test_refusals_are_the_same(self, tmp_path: Path, name: str, cut: int) -> None:
+        path = tmp_path / name
+        by_ffmpeg(path, "aac") if name == "a.m4a" else soundfile.write(path, sweep(), RATE)
+        path.write_bytes(path.read_bytes()[:cut])
+        with pytest.raises(ClipError) as on_disk:
+            load(path)
+        with pytest.raises(ClipError) as in_memory:
+            self.held(path)
+        assert str(in_memory.value) == str(on_disk.value)
 
 
 class TestDecoder:

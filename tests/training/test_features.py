@@ -34,8 +34,9 @@ class Listed(NumberedPairs):
     def __init__(
         self, n: int = 5, *, broken: set[str] = frozenset(), skips: bool = False, **arguments: Any
     ) -> None:
-        super().__init__(batch_size=4, seed=0, hearing=Hearing(8_000, None), **arguments)
-        self.clips, self.broken, self.skips = CLIPS[:n], broken, skips
+        what = "skip" if skips else "fail"
+        super().__init__(batch_size=4, seed=0, hearing=Hearing(8_000, None), broken=what, **arguments)
+        self.clips, self.silent = CLIPS[:n], broken
         self.decoded: list[str] = []
 
     @property
@@ -50,13 +51,9 @@ class Listed(NumberedPairs):
     def wave(self, number: int) -> Tensor:
         clip = self.pair(number).clip
         self.decoded.append(clip)
-        if clip in self.broken:
+        if clip in self.silent:
             raise ClipError(Path(clip), "holds no samples")
         return waves()[number // 2]
-
-    @property
-    def skips_broken(self) -> bool:
-        return self.skips
 
 
 def both(features: Features) -> list[Tensor]:

@@ -1,7 +1,7 @@
-"""Pairs to train on, as a LightningDataModule: numbered pairs, cut into batches that know rank, epoch and position.
+"""Pairs to train on, as a LightningDataModule: batches that know rank, epoch and position.
 
-Batch k of a training depends on (seed, k) alone: a training that goes on reads on where it stopped, and n processes
-share each batch, so that they train as one does.
+Batch k of a training depends on (seed, k) and the processes alone: a training that goes on reads on where it stopped.
+``n`` processes share each batch of numbered pairs, so that they train as one does.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from clapbench import kinds
+from clapbench.benchmarks.tables import first_names
 from clapbench.encoders.base import Hearing
 from clapbench.running.batches import cores
 from clapbench.sound.waves import ClipError
@@ -36,8 +37,8 @@ STREAM = 11  # keeps the shuffling apart from other draws of one seed
 class Pair:
     """A clip and a caption of it. ``clip`` names the sound: pairs with one name share it.
 
-    ``meaning`` is one for captions that say the same (default: the caption itself); ``swapped`` is the caption with two
-    things exchanged, ``swapped_meaning`` what that says.
+    ``meaning`` is one for captions that say the same (default: the words of the caption); ``swapped`` is the caption
+    with two things exchanged, ``swapped_meaning`` what that says.
     """
 
     clip: str
@@ -69,15 +70,22 @@ class PairBatch:
     def to(self, device: torch.device) -> PairBatch:
         """The batch with its tensors on ``device``."""
         tensors = ("clip_id", "caption_id", "swapped_of", "swapped_id")
-        moved = {name: getattr(self, name).to(device) for name in tensors}
-        others = {"clips": self.clips, "captions": self.captions, "swapped": self.swapped}
-        waves = [wave.to(device) for wave in self.waves]
-        return PairBatch(waves=waves, left_out=self.left_out, **others, **moved)
+        moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in tensors}
+        return replace(self, waves=[wave.to(device) for wave in self.waves], **moved)
 
 
 def number_of(text: str) -> int:
     """The same number for the same text in every process and run; others for others, but by a chance of 2^-63."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def words_of(caption: str) -> str:
+    """What captions share that differ in case, spaces or a final mark alone.
+
+    >>> words_of("A  dog barks."), words_of("a dog barks")
+    ('a dog barks', 'a dog barks')
+    """
+    return " ".join(caption.casefold().split()).rstrip(".!?。 ")
 
 
 def batch_of(pairs: Sequence[Pair], waves: Sequence[Tensor], *, left_out: Sequence[str] = ()) -> PairBatch:
@@ -89,33 +97,49 @@ def batch_of(pairs: Sequence[Pair], waves: Sequence[Tensor], *, left_out: Sequen
         captions=[pair.caption for pair in pairs],
         clip_id=torch.tensor([number_of(pair.clip) for pair in pairs], dtype=torch.long),
         caption_id=torch.tensor(
-            [number_of(pair.meaning or pair.caption) for pair in pairs], dtype=torch.long
+            [number_of(pair.meaning or words_of(pair.caption)) for pair in pairs], dtype=torch.long
         ),
         swapped=[str(pair.swapped) for _, pair in swapped],
         swapped_of=torch.tensor([row for row, _ in swapped], dtype=torch.long),
         swapped_id=torch.tensor(
-            [number_of(pair.swapped_meaning or str(pair.swapped)) for _, pair in swapped], dtype=torch.long
+            [number_of(pair.swapped_meaning or words_of(str(pair.swapped))) for _, pair in swapped],
+            dtype=torch.long,
         ),
         left_out=list(left_out),
     )
+
+
+Row = tuple[Pair, Tensor | ClipError | None]  # a clip that cannot be read is an error in its wave's place
 
 
 class TrainingData(pl.LightningDataModule, ABC):
     """Pairs to train on. ``batch_size`` counts the pairs of an optimizer step's batch over all processes.
 
     ``hearing`` is what of a clip reaches the encoder, ``num_workers`` how many processes decode (None: every core but
-    one, at most 4). ``validation`` holds the loaders that Lightning validates by.
+    one, at most 4). ``broken`` says what a clip that cannot be read does: end the training, or be left out and counted.
+    ``validation`` makes the loaders that Lightning validates by.
     """
 
+    keeps_heard = False  # True where what the audio tower hears of each clip is worth keeping
     decodes = True  # False where a store holds what the encoder makes of each clip
 
     def __init__(
-        self, *, batch_size: kinds.Pairs, seed: kinds.Seed, hearing: Hearing, num_workers: int | None = 0
+        self,
+        *,
+        batch_size: kinds.Pairs,
+        seed: kinds.Seed,
+        hearing: Hearing,
+        num_workers: int | None = 0,
+        broken: Literal["fail", "skip"] = "fail",
     ) -> None:
         super().__init__()
         self.batch_size, self.seed, self.hearing = batch_size, seed, hearing
         self.num_workers = max(0, min(4, cores() - 1)) if num_workers is None else num_workers
-        self.validation: list[DataLoader[Any]] = []
+        self.broken = broken
+        self.validation: Callable[[], list[DataLoader[Any]]] = list
+        self.resumed = 0  # batches that lie before this run
+        self.left_out: Counter[str] = Counter()  # clips that could not be read, by this process
+        self._said = 0  # of them
 
     @property
     @abstractmethod
@@ -127,24 +151,139 @@ class TrainingData(pl.LightningDataModule, ABC):
         """What the data are, in numbers and hashes, for the model card."""
         return {}
 
+    @property
     @abstractmethod
-    def train_dataloader(self) -> DataLoader[PairBatch]:
-        """This process's part of each batch."""
+    def n_batches(self) -> int | None:
+        """The batches of an epoch, the same for every process; None: no end."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[list[Row]]:
+        """This process's rows of each batch, from `batches_done` to the end of that epoch."""
+
+    def check_processes(self) -> None:
+        """ValueError where the processes that train together are too many for these data."""
+
+    def say(self) -> None:
+        """Says once, before the training, what people should know of the data."""
+
+    def train_dataloader(self) -> PairLoader:
+        """This process's part of each batch, from where the training stands."""
+        self.check_processes()
+        self.say()
+        return PairLoader(self)
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """The loaders of the held-out benchmarks."""
-        return self.validation
+        return self.validation()
+
+    def teardown(self, stage: str) -> None:
+        """Says what the last epoch left out."""
+        if stage == "fit":
+            self.say_left_out()
+
+    def say_left_out(self) -> None:
+        """Says once which clips could not be read since it was said last."""
+        if len(self.left_out) > self._said:
+            log.warning("data: left out %s, which cannot be read.", counted(list(self.left_out)))
+            self._said = len(self.left_out)
 
     def batches_done(self) -> int:
         """Batches of all epochs that the trainer has trained on, those before a resume included."""
-        return self.trainer.fit_loop.total_batch_idx + 1 if self.trainer is not None else 0
+        trained = self.trainer.fit_loop.total_batch_idx + 1 if self.trainer is not None else 0
+        return max(self.resumed, trained)  # a trainer's loops learn of a resume after they asked for data
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position."""
+        return {"batches": self.batches_done()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on where a checkpoint was written."""
+        self.resumed = int(state_dict["batches"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker needs: neither the trainer nor what validates."""
+        return {**self.__dict__, "trainer": None, "validation": list}
+
+
+class PairLoader:
+    """The batches of this process, from where the training stands to the end of its epoch.
+
+    Raises here what a worker could not read. Not a DataLoader, into which Lightning would put a sampler of its own. It
+    takes a state as a sign that a loader can go on in mid-epoch; the trainer itself knows the position.
+    """
+
+    def __init__(self, data: TrainingData) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        if self.data.n_batches is None:
+            raise TypeError("pairs without end have no number of batches")
+        return self.data.n_batches
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        self.data.say_left_out()
+        for rows in self.data.rows():
+            batch = read_batch(rows, skip=self.data.broken == "skip")
+            self.data.left_out.update(batch.left_out)
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the trainer counts batches."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing: the trainer counts batches."""
+
+
+def read_batch(rows: Sequence[Row], *, skip: bool) -> PairBatch:
+    """The batch of some rows; with ``skip`` without the clips that cannot be read, else the first `ClipError`."""
+    broken = [wave for _, wave in rows if isinstance(wave, ClipError)]
+    if broken and (not skip or len(broken) == len(rows)):
+        few = "" if len(broken) < len(rows) or len(rows) == 1 else f" (as all {len(rows)} of its batch)"
+        first = broken[0]
+        raise ClipError(first.path, first.reason + few, first.remedy, first.where)
+    kept = [(pair, wave) for pair, wave in rows if not isinstance(wave, ClipError)]
+    return batch_of(
+        [pair for pair, _ in kept],
+        [wave for _, wave in kept if wave is not None],
+        left_out=[pair.clip for pair, wave in rows if isinstance(wave, ClipError)],
+    )
+
+
+@dataclass
+class Parcel:
+    """Rows on their way from a worker, their waves in one tensor: every tensor that is sent keeps a file open."""
+
+    pairs: list[Pair]
+    waves: Float[Tensor, " _"]
+    lengths: list[int]
+    broken: dict[int, ClipError]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Parcel:
+        """The rows, packed. All of them have waves, or errors."""
+        waves = [wave for _, wave in rows if isinstance(wave, Tensor)]
+        return cls(
+            pairs=[pair for pair, _ in rows],
+            waves=torch.cat(waves) if waves else torch.zeros(0),
+            lengths=[len(wave) for wave in waves],
+            broken={place: wave for place, (_, wave) in enumerate(rows) if isinstance(wave, ClipError)},
+        )
+
+    def rows(self) -> list[Row]:
+        """The rows, unpacked."""
+        waves = iter(self.waves.split(self.lengths))
+        return [
+            (pair, self.broken[place] if place in self.broken else next(waves))
+            for place, pair in enumerate(self.pairs)
+        ]
 
 
 class NumberedPairs(TrainingData):
     """Pairs with numbers: all of them once in each epoch, in another order; or without end, in order.
 
-    The batches of an epoch differ in size by one pair at most, so that none is left over. ``group`` pairs in a row stay
-    together.
+    ``group`` pairs in a row stay together. The batches of an epoch differ in size by one group at most, and none holds
+    a single pair.
     """
 
     group = 1
@@ -152,7 +291,7 @@ class NumberedPairs(TrainingData):
     @property
     @abstractmethod
     def n_pairs(self) -> int | None:
-        """How many there are; None: no end."""
+        """How many there are, a multiple of ``group``; None: no end."""
 
     @abstractmethod
     def pair(self, number: int) -> Pair:
@@ -169,31 +308,62 @@ class NumberedPairs(TrainingData):
         """
         return self.pair(number).clip
 
-    @property
-    def skips_broken(self) -> bool:
-        """Whether a clip that cannot be read is left out and counted, where it otherwise ends the training."""
-        return False
+    def leave_out(self, clips: Collection[str]) -> None:
+        """Takes the pairs of these clips, which cannot be read, out of the set."""
 
-    def train_dataloader(self) -> DataLoader[PairBatch]:
-        """This process's part of each batch, from where the training stands."""
-        return PairLoader(
-            NumberedSet(self),
-            batch_sampler=Batches(
-                self.n_pairs, size=self.batch_size, group=self.group, seed=self.seed, done=self.batches_done
-            ),
-            collate_fn=Collate(skip=self.skips_broken),
-            num_workers=self.num_workers if self.decodes else 0,
-            persistent_workers=False,
+    @property
+    def batches(self) -> Batches:
+        """Which pairs make which batch."""
+        return Batches(
+            self.n_pairs, size=self.batch_size, group=self.group, seed=self.seed, done=self.batches_done
         )
 
+    @property
+    def n_batches(self) -> int | None:
+        """The batches of an epoch."""
+        return self.batches.n_batches
 
-class NumberedSet(Dataset[Any]):
-    """Pairs with their waves; a clip that cannot be read is a `ClipError` in its place."""
+    def check_processes(self) -> None:
+        """ValueError where a batch has less than a pair for each process."""
+        n, world, batches = self.n_pairs, processes.world(), self.batches
+        smallest = batches.size
+        if n is not None and batches.n_batches is not None:
+            smallest = n // self.group // batches.n_batches * self.group
+        if smallest < world:
+            raise ValueError(
+                f"data: needed a pair in each batch for each of {world} processes, got batches of {smallest}. "
+                f"Set trainer.devices=1, or a larger data.batch_size."
+            )
+
+    def say(self) -> None:
+        """Where an epoch is one batch."""
+        if self.n_pairs is not None and self.n_pairs < self.batch_size:
+            log.info(
+                "data: each epoch is one batch of all %d pairs, fewer than data.batch_size=%d.",
+                self.n_pairs,
+                self.batch_size,
+            )
+
+    def rows(self) -> Iterator[list[Row]]:
+        """This process's rows of each batch."""
+        workers = self.num_workers if self.decodes else 0
+        read: Iterable[list[Row] | Parcel] = DataLoader(
+            NumberedSet(self),
+            batch_sampler=self.batches,
+            collate_fn=Parcel.of if workers else list,
+            num_workers=workers,
+        )
+        for rows in read:
+            yield rows.rows() if isinstance(rows, Parcel) else rows
+
+
+class NumberedSet(Dataset[Row]):
+    """Pairs with their waves, by number."""
 
     def __init__(self, data: NumberedPairs) -> None:
         self.data = data
 
-    def __getitem__(self, number: int) -> tuple[Pair, Tensor | ClipError | None]:
+    def __getitem__(self, number: int) -> Row:
         pair = self.data.pair(number)
         if not self.data.decodes:
             return pair, None
@@ -203,50 +373,15 @@ class NumberedSet(Dataset[Any]):
             return pair, error
 
 
-@dataclass(frozen=True)
-class Collate:
-    """Rows to a `PairBatch`; with ``skip`` without the clips that cannot be read, else the first `ClipError`."""
-
-    skip: bool
-
-    def __call__(self, rows: list[tuple[Pair, Tensor | ClipError | None]]) -> PairBatch | ClipError:
-        """The batch of some rows."""
-        broken = [wave for _, wave in rows if isinstance(wave, ClipError)]
-        if broken and not self.skip:
-            return broken[0]
-        left_out = [pair.clip for pair, wave in rows if isinstance(wave, ClipError)]
-        kept = [(pair, wave) for pair, wave in rows if not isinstance(wave, ClipError)]
-        waves = [wave for _, wave in kept if wave is not None]
-        return batch_of([pair for pair, _ in kept], waves, left_out=left_out)
-
-
-class PairLoader(DataLoader[PairBatch]):
-    """Raises what a worker could not read here. Lightning takes its state as a sign that it can be resumed; the trainer
-    itself knows the position.
-    """
-
-    def __iter__(self) -> Iterator[PairBatch]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, ClipError):
-                raise batch
-            yield batch
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the trainer counts batches."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing: the trainer counts batches."""
-
-
 class Batches(Sampler[list[int]]):
     """The numbers of this process's pairs in each batch. ``done()`` tells how many batches lie behind."""
 
     def __init__(
-        self, n: int | None, *, size: int, group: int, seed: int, done: Callable[[], int]
+        self, n: int | None, *, size: int, group: int = 1, seed: int, done: Callable[[], int]
     ) -> None:
-        self.n, self.size, self.group, self.seed, self.done = n, size, group, seed, done
-        self.n_batches = None if n is None else -(-n // size)
+        self.n, self.group, self.seed, self.done = n, group, seed, done
+        self.size = size // group * group
+        self.n_batches = None if n is None else max(1, min(-(-n // self.size), n // max(group, 2)))
 
     def __len__(self) -> int:
         if self.n_batches is None:
@@ -266,14 +401,16 @@ class Batches(Sampler[list[int]]):
 
     def epoch(self, epoch: int) -> list[Int[np.ndarray, " _"]]:
         """The batches of an epoch over all processes."""
-        assert self.n is not None and self.n_batches is not None
-        order = np.random.default_rng([self.seed, STREAM, epoch]).permutation(-(-self.n // self.group))
-        numbers = (order[:, None] * self.group + np.arange(self.group)).ravel()
-        return np.array_split(numbers[numbers < self.n], self.n_batches)
+        assert self.n is not None
+        assert self.n_batches is not None
+        order = np.random.default_rng([self.seed, STREAM, epoch]).permutation(self.n // self.group)
+        return [
+            (groups[:, None] * self.group + np.arange(self.group)).ravel()
+            for groups in np.array_split(order, self.n_batches)
+        ]
 
 
 def counted(names: Sequence[str]) -> str:
     """``3 clips (a.wav, b.wav, ...)``, for a message."""
     distinct = list(Counter(names))
-    shown = ", ".join(distinct[:3]) + (", ..." if len(distinct) > 3 else "")
-    return f"{len(distinct)} clip{'s' if len(distinct) != 1 else ''} ({shown})"
+    return f"{len(distinct)} clip{'s' if len(distinct) != 1 else ''} ({first_names(distinct)})"

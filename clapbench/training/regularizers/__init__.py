@@ -1,1 +1,1 @@
-"""Terms added to the contrastive loss: one file per formula."""
+"""Terms added to the objective: one file per formula."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clapbench.training.regularizers.base import Clouds, Regularizer
+from clapbench.encoders.base import unit
+from clapbench.training.clouds import Clouds
+from clapbench.training.regularizers.base import Regularizer
 
 
 def centroid_distance(audio: Float[Tensor, "n d"], text: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
@@ -21,7 +23,7 @@ def centroid_distance(audio: Float[Tensor, "n d"], text: Float[Tensor, "m d"]) -
     >>> centroid_distance(torch.eye(2), -torch.eye(2))
     tensor(2.)
     """
-    a, t = (nn.functional.normalize(side, dim=1).mean(dim=0) for side in (audio, text))
+    a, t = (unit(side).mean(dim=0) for side in (audio, text))
     return 1.0 - nn.functional.cosine_similarity(a, t, dim=0)
 
 

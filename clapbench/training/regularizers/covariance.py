@@ -2,7 +2,8 @@ r"""VICReg's covariance term: keeps the coordinates of a cloud from saying the s
 
 $c(Z) = \frac{1}{d} \sum_{i \neq j} C_{ij}^2$ with $C$ the covariance matrix (ddof 1), at least 0.
 
-Source: Bardes et al. 2022 (VICReg), eq. 3 and 4. Applied before normalisation.
+Source: Bardes et al. 2022 (VICReg), eq. 3 and 4. Applied before normalisation. It is 0 on a collapsed cloud too: use it
+together with the variance term.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clapbench.kinds import Side, Weight
-from clapbench.training.regularizers.base import Clouds, Regularizer, check_side
+from clapbench.training.clouds import Clouds
+from clapbench.training.regularizers.base import SideRegularizer
 
 
 def off_diagonal_covariance(z: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
@@ -25,13 +26,11 @@ def off_diagonal_covariance(z: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / z.shape[1]
 
 
-class Covariance(Regularizer):
-    """Pushes the dimensions of one side towards having no covariance."""
+class Covariance(SideRegularizer):
+    """Pushes the dimensions of a side towards having no covariance."""
 
-    def __init__(self, *, weight: Weight, side: Side) -> None:
-        super().__init__(weight=weight)
-        self.side = check_side(side, who="Covariance")
+    needs_spread = True
 
-    def term(self, clouds: Clouds) -> Float[Tensor, ""]:
-        """VICReg's covariance falls to 0 on a collapsed cloud too: use it together with the variance term."""
-        return off_diagonal_covariance(clouds.side(self.side))
+    def side_term(self, clouds: Clouds, side: str) -> Float[Tensor, ""]:
+        """The covariances off the diagonal."""
+        return off_diagonal_covariance(clouds.side(side))
