@@ -20,7 +20,7 @@ from clapbench.running.batches import chunks
 from clapbench.running.progress import Rate
 from clapbench.sound.waves import ClipError
 from clapbench.training import processes
-from clapbench.training.data.base import NumberedPairs, NumberedSet
+from clapbench.training.data.base import NumberedPairs, NumberedSet, Parcel
 from clapbench.training.features import Features
 
 AT_ONCE = 32  # clips or captions encoded together
@@ -123,11 +123,12 @@ def clip_batches(
         Subset(NumberedSet(data), numbers),
         batch_size=AT_ONCE,
         num_workers=min(data.num_workers, -(-len(numbers) // AT_ONCE)),
-        collate_fn=list,
+        collate_fn=Parcel.of,
         generator=torch.Generator(),  # training draws the same whether or not there was something to prepare
     )
     with bar("clips", total=len(numbers)) as advance:
-        for batch in loader:
+        for parcel in loader:
+            batch = parcel.rows()
             broken = {pair.clip: wave for pair, wave in batch if isinstance(wave, ClipError)}
             if broken and data.broken == "fail":
                 raise next(iter(broken.values()))

@@ -36,11 +36,12 @@ MOST = 0.5  # share of what is free that rows may take
 class RowStore:
     """Tensors by key, a text of any length; their shapes may differ. Without a ``folder`` they stay in memory.
 
-    A row is never changed: of two under one key the first counts. What `get` gives is the store's own memory.
+    ``most`` is how many bytes are held in memory before no more rows are taken; None: no limit. A row is never changed:
+    of two under one key the first counts. What `get` gives is the store's own memory.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, *, most: int | None = None) -> None:
+        self.folder, self.most = folder, most
         self._held: dict[str, Tensor] = {}  # rows in memory
         self._shards: dict[str, Any] = {}  # the opened shard of each row on disk
         self._seen: set[str] = set()  # names of shards
@@ -69,7 +70,7 @@ class RowStore:
     def put(self, rows: Mapping[str, Tensor]) -> None:
         """Keeps rows by key; with a folder on disk too, at the latest at the next `flush`."""
         for key, given in rows.items():
-            if key not in self:
+            if key not in self and (self.most is None or self._bytes + given.nbytes <= self.most):
                 row = given.detach().to("cpu", copy=True).contiguous()
                 self._held[hashed(key)] = row
                 self._bytes += row.nbytes

@@ -20,6 +20,7 @@ from clapbench.training import processes, store
 from clapbench.training.data.base import NumberedPairs, Pair, PairBatch
 from clapbench.training.features import Features, digest
 from clapbench.training.prepare import prepare
+from clapbench.training.store import RowStore
 
 SOURCE = OmegaConf.load(ROOT / "conf" / "model" / "mini.yaml").source
 CLIPS = [f"{number}.wav" for number in range(5)]
@@ -143,6 +144,29 @@ def test_what_is_heard_and_what_has_no_name_is_not_kept() -> None:
     assert encoder.calls["audio"] == 10
 
 
+def test_a_clip_that_was_not_prepared_is_kept_for_this_training_alone(tmp_path: Path) -> None:
+    for computed in (3 + 5, 5):
+        encoder, _ = applied("text")
+        features = Features(encoder, content={}, folder=tmp_path)
+        prepare(features, Listed(3), swapped=False)
+        for _ in range(2):
+            features.audio(waves()[:3], CLIPS[:3])
+            features.audio(waves()[::-1], [f"validation {number}" for number in range(5)])
+        features.flush()
+        assert encoder.calls["audio"] == computed
+        assert len(RowStore(features.stores["audio"].folder)) == 3
+
+
+def test_clips_without_end_do_not_fill_the_memory() -> None:
+    encoder, _ = applied("text")
+    features = Features(encoder)
+    features.passing = RowStore(most=3 * 8 * 4)
+    for _ in range(2):
+        rows = features.audio(waves(), CLIPS)
+        torch.testing.assert_close(rows, encoder.audio_features(waves()))
+    assert len(features.passing) == 3
+
+
 def test_a_clip_of_a_batch_is_computed_once() -> None:
     encoder, _ = applied("projection")
     rows = Features(encoder).audio([waves()[0]] * 4, [CLIPS[0]] * 4)
@@ -167,10 +191,11 @@ def test_rows_are_float32_and_exact_under_half_precision(tmp_path: Path) -> None
         both(features)
     plain = Features(applied("projection")[0])
     both(plain)
-    for side, keys in (("audio", map(features.key, CLIPS)), ("text", CAPTIONS)):
-        for key in keys:
-            assert features.stores[side].get(key).dtype == torch.float32
-            assert torch.equal(features.stores[side].get(key), plain.stores[side].get(key))
+    pairs = [(features.passing, plain.passing, features.key(clip)) for clip in CLIPS]
+    pairs += [(features.stores["text"], plain.stores["text"], caption) for caption in CAPTIONS]
+    for kept, exact, key in pairs:
+        assert kept.get(key).dtype == torch.float32
+        assert torch.equal(kept.get(key), exact.get(key))
 
 
 def test_frozen_stages_run_in_evaluation_and_moving_ones_in_their_mode() -> None:
@@ -309,7 +334,7 @@ def test_processes_share_the_work_and_read_each_others_rows(
     """The second process runs where the first one waits for it."""
     encoders = [applied("text")[0] for _ in range(2)]
     features = [Features(encoder, content={}, folder=tmp_path) for encoder in encoders]
-    data = [Listed(), Listed(broken={"1.wav"}, skips=True)]
+    data = [Listed(broken={"1.wav"}, skips=True) for _ in range(2)]
     at = [0]
     monkeypatch.setattr(processes, "world", lambda: 2)
     monkeypatch.setattr(processes, "rank", lambda: at[0])
@@ -321,7 +346,6 @@ def test_processes_share_the_work_and_read_each_others_rows(
             at[0] = 0
 
     monkeypatch.setattr(module.dist, "barrier", wait_for_the_second)
-    data[0].skips, data[0].broken = True, {"1.wav"}
     assert prepare(features[0], data[0], swapped=False) == {"1.wav"}
     assert [encoder.calls["audio"] for encoder in encoders] == [3, 1]
     assert data[0].decoded == ["0.wav", "2.wav", "4.wav", "1.wav"]
