@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test lint bench docs
+.PHONY: help install demo test torture lint bench docs
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -17,6 +17,9 @@ demo: install  ## the whole study on embedded models and benchmarks, into output
 
 test: install  ## the test suite, in two processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+torture: install  ## the slow tests: full-size models trained, saved and evaluated
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 
 lint: install  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -136,8 +136,7 @@ def help_of(root: str, *, program: str) -> str:
     """What a Hydra program takes, with the names that conf/ holds."""
     from clapbench.config import conf, lines
 
-    groups = ("model", "bench", "logger", "trainer", "data", "objective", "regularizer")
-    groups += ("finetune", "optimizer", "schedule", "callback")
+    groups = [path.name for path in conf.CONF.iterdir() if path.is_dir()]
     names = {group: ", ".join(conf.choices(group)) for group in groups}
     names["experiment"] = ", ".join(lines.experiments_of(root))
     return HELP[root].format(program=program, **names)

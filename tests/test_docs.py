@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +13,20 @@ from pkgutil import resolve_name
 import pytest
 import yaml
 from conftest import ROOT, Compose
+from hydra.core.global_hydra import GlobalHydra
 from sweep_folders import listed, write_cell
 
+from clapbench import cli, compare
 from clapbench.running.plan import check
 
 DOCS = ROOT / "docs"
+SMALL = {
+    "train": [
+        *("logger=none", "validation.order.n=10", "validation.attribute.n=10"),
+        "schedule.warmup_steps=0",
+    ],
+    "evaluate": ["logger=none", "bench.n=10"],
+}
 FIRST_HOUR = (DOCS / "first_hour.md").read_text(encoding="utf-8")
 
 
@@ -66,6 +76,37 @@ def test_the_commands_of_the_first_hour_are_there(line: list[str], composed: Com
         cfg = composed(Path(arguments[0]).stem, *own, *first)
         if cfg.model.get("file") is None and "csv" not in cfg.bench:
             check(cfg)
+
+
+def test_every_command_of_the_page_on_training_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a tenth of the data and a few steps, in one folder and in the order of the page."""
+    page = (DOCS / "train.md").read_text(encoding="utf-8")
+    snippet, *others = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    assert others == []
+    assert len(lines) >= 10
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    exec(compile(snippet.replace("600", "40"), "docs/train.md", "exec"), {})
+    for line in lines:
+        _, program, *typed = shlex.split(line)
+        monkeypatch.setattr(sys, "argv", [program])
+        if program == "-m":
+            assert compare.main(typed[1:]) == 0, line
+            continue
+        root = program.removesuffix(".py")
+        small = [re.sub(r"trainer.(max_steps|val_check_interval)=\d+", r"trainer.\1=1", one) for one in typed]
+        GlobalHydra.instance().clear()
+        try:
+            assert cli.run(root, [*small, *SMALL[root]], program=program) == 0, line
+        except SystemExit as end:
+            assert not end.code, line
+    told = capsys.readouterr().out
+    assert "over seeds" in told
+    trained = {path.parent.name for path in tmp_path.glob("outputs/train/*/README.md")}
+    assert {"first", "heads", "adapters", "best", "two", "mini-negclip-csv"} <= trained
 
 
 def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere() -> None:

@@ -47,7 +47,7 @@ def started_elsewhere() -> bool:
 
 
 def check_processes(cfg: DictConfig) -> None:
-    """Refuses what the processes of a training cannot be: more than there are devices, or on machines that none is on."""
+    """Refuses more processes for a training than there are devices or pairs, and machines on which nobody started one."""
     if "accelerator" in cfg.trainer:
         check_accelerator(str(cfg.trainer.accelerator))
     n, told = asked(cfg)

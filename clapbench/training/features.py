@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +70,19 @@ class Features:
         """
         if clips is None or "audio" not in self.stores:
             return self.after_cut("audio", self.before_cut("audio", waves))
-        known = all(clip in self.sounds for clip in clips)
-        store = self.stores["audio"] if known else self.passing
-        rows = self.rows("audio", waves, keys=[self.key(clip) for clip in clips], store=store)
-        return self.after_cut("audio", rows)
+        keys = [self.key(clip) for clip in clips]
+        return self.after_cut("audio", self.rows("audio", waves, keys=keys, store=self.store_of(clips)))
 
     def text(self, captions: Sequence[str]) -> Float[Tensor, "n d"]:
         """Features of captions, with gradients from the cut on."""
         if self.cuts["text"] == "heard":
             return self.encoder.text_features(list(captions))
         return self.after_cut("text", self.rows("text", captions, keys=captions, store=self.stores["text"]))
+
+    def store_of(self, clips: Sequence[str]) -> RowStore:
+        """Where rows of these clips are kept."""
+        store = self.stores["audio"]
+        return store if store.folder is None or all(clip in self.sounds for clip in clips) else self.passing
 
     def flush(self) -> None:
         """Brings what is kept to the disk, where there is a folder: at the end of what may have kept more."""
@@ -100,12 +103,27 @@ class Features:
                 f"(first: {next(iter(missing))}). Type the same command again: what is missing is computed first."
             )
         made: dict[str, Tensor] = {}
-        if missing:
-            made = dict(
-                zip(missing, self.before_cut(side, [given[row] for row in missing.values()]), strict=True)
-            )
-            store.put(made)
+        for keys_made, rows_given in self.together(side, missing, given):
+            made |= zip(keys_made, self.before_cut(side, rows_given), strict=True)
+        store.put(made)
         return [self.here(made[key] if key in made else store.get(key)) for key in keys]
+
+    def together(
+        self, side: str, missing: Mapping[str, int], given: Sequence[Any]
+    ) -> Iterator[tuple[list[str], list[Any]]]:
+        """What is missing, in the groups that are computed at once.
+
+        A clip is heard alone, so that what is kept of it does not depend on when it came and in which batch: a training
+        that goes on has forgotten all of it.
+        """
+        if self.cuts[side] == "heard":
+            yield from (([key], [given[row]]) for key, row in missing.items())
+        elif missing:
+            yield list(missing), [given[row] for row in missing.values()]
+
+    def is_kept(self, clip: str) -> bool:
+        """Whether a store holds what the encoder makes of a clip."""
+        return "audio" in self.stores and self.key(clip) in self.store_of([clip])
 
     def before_cut(self, side: str, given: Sequence[Any]) -> list[Tensor]:
         """The stages of a side that do not move; each row in float32."""

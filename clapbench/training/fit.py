@@ -215,7 +215,7 @@ def train(trainer: pl.Trainer, learner: Learn, data: TrainingData, job: Job) -> 
 def build_data(cfg: DictConfig) -> TrainingData:
     """The LightningDataModule of a configuration, at the rate and window of its encoder."""
     kind, arguments = model_class(cfg)
-    heard = hearing(kind, arguments)  # type: ignore[arg-type]
+    heard = hearing(kind, arguments)
     if heard is None:
         raise config.ConfigError(
             f"model {arguments['name']!r}: its class does not say what it hears of a clip."
@@ -322,7 +322,7 @@ def recipe_of(cfg: DictConfig) -> dict[str, Any]:
     assert isinstance(plain, dict)
     kind, arguments = model_class(cfg)
     with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
-        content = fingerprint(kind, arguments)  # type: ignore[arg-type]
+        content = fingerprint(kind, arguments)
     return {str(key): value for key, value in plain.items()} | {"fingerprint": content}
 
 

@@ -65,6 +65,7 @@ class Learn(pl.LightningModule):
         if stage == "fit" and finite and self.features.stores:
             self.encoder.to(self.trainer.strategy.root_device)
             data.leave_out(prepare(self.features, data, swapped=self.reads_swapped))
+            data.is_kept = self.features.is_kept
 
     def on_train_batch_start(self, batch: PairBatch, batch_idx: int) -> None:
         """What is drawn in a step, as dropout is, depends on seed, batch and process: a resume draws the same."""
@@ -158,7 +159,9 @@ class Learn(pl.LightningModule):
         self.objective.hold()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leaves out what does not move: the model's own file has it."""
+        """Leaves out what does not move: the model's own file has it. What is computed of it is on disk from here on, so
+        that a training that goes on reads the same rows."""
+        self.features.flush()
         kept = self.kept()
         checkpoint["state_dict"] = {
             key: value for key, value in checkpoint["state_dict"].items() if key in kept

@@ -30,6 +30,8 @@ UNITS = {"audio": "clip", "text": "caption"}
 def prepare(features: Features, data: NumberedPairs, *, swapped: bool) -> set[str]:
     """Fills the stores of ``features`` with all of ``data``, which has an end; nothing where nothing can be kept.
 
+    What a tower that moves hears is not computed ahead: it takes no model, and is kept as it comes up.
+
     ``swapped``: with the swapped captions. Returns the names of clips that cannot be read, which ``data`` must leave
     out from here on, where it skips them; raises `ClipError` for the first where it does not, and ValueError where the
     rows would fill the disk. What was computed before an error, or Ctrl-C, is kept.
@@ -37,7 +39,7 @@ def prepare(features: Features, data: NumberedPairs, *, swapped: bool) -> set[st
     start, before = time.perf_counter(), {side: len(store) for side, store in features.stores.items()}
     left_out: set[str] = set()
     try:
-        if "audio" in features.stores:
+        if "audio" in features.stores and features.cuts["audio"] != "heard":
             left_out = prepare_clips(features, data)
         if "text" in features.stores:
             prepare_captions(features, data, swapped=swapped)

@@ -157,9 +157,9 @@ def test_a_clip_that_was_not_prepared_is_kept_for_this_training_alone(tmp_path: 
         assert len(RowStore(features.stores["audio"].folder)) == 3
 
 
-def test_clips_without_end_do_not_fill_the_memory() -> None:
+def test_clips_without_end_do_not_fill_the_memory(tmp_path: Path) -> None:
     encoder, _ = applied("text")
-    features = Features(encoder)
+    features = Features(encoder, content={}, folder=tmp_path)
     features.passing = RowStore(most=3 * 8 * 4)
     for _ in range(2):
         rows = features.audio(waves(), CLIPS)
@@ -191,7 +191,7 @@ def test_rows_are_float32_and_exact_under_half_precision(tmp_path: Path) -> None
         both(features)
     plain = Features(applied("projection")[0])
     both(plain)
-    pairs = [(features.passing, plain.passing, features.key(clip)) for clip in CLIPS]
+    pairs = [(features.passing, plain.stores["audio"], features.key(clip)) for clip in CLIPS]
     pairs += [(features.stores["text"], plain.stores["text"], caption) for caption in CAPTIONS]
     for kept, exact, key in pairs:
         assert kept.get(key).dtype == torch.float32
@@ -245,13 +245,20 @@ def test_swapped_captions_are_prepared_where_something_reads_them() -> None:
         assert encoder.calls["text"] == (10 if swapped else 5)
 
 
-def test_what_is_heard_is_prepared_where_it_is_kept() -> None:
+def test_what_is_heard_is_kept_as_it_comes_and_does_not_depend_on_its_batch() -> None:
     encoder, _ = applied("all")
     features, data = Features(encoder, keep_heard=True), Listed()
     prepare(features, data, swapped=False)
-    assert not data.decodes
-    features.audio([], CLIPS)
+    assert data.decodes
+    assert not any(map(features.is_kept, CLIPS))
+    features.audio(waves()[:2], CLIPS[:2])
+    empty = [torch.zeros(0)] * 2
+    features.audio([*empty, *waves()[2:]], CLIPS)
+    assert all(map(features.is_kept, CLIPS))
     assert encoder.calls["heard"] == 5
+    data.is_kept = features.is_kept
+    assert next(iter(data.train_dataloader())).waves == []
+    assert data.decoded == []
 
 
 def test_broken_clips_are_raised_or_left_out(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class Pair:
 class PairBatch:
     """``n`` clips with captions, and the swapped captions of those ``m`` pairs that have one.
 
-    ``waves`` are mono at the encoder's rate; none where a store holds what the encoder makes of ``clips``. Equal
+    ``waves`` are mono at the encoder's rate; empty where a store holds what the encoder makes of a clip, none at all
+    where it holds that of all ``clips``. Equal
     numbers in ``clip_id`` are one clip, in ``caption_id`` and ``swapped_id`` captions that mean the same.
     ``left_out`` holds the clips of this batch that could not be read.
     """
@@ -137,6 +138,7 @@ class TrainingData(pl.LightningDataModule, ABC):
         self.num_workers = max(0, min(4, cores() - 1)) if num_workers is None else num_workers
         self.broken = broken
         self.validation: Callable[[], list[DataLoader[Any]]] = list
+        self.is_kept: Callable[[str], bool] = nothing_kept  # of a clip: what the encoder makes of it
         self.resumed = 0  # batches that lie before this run
         self.left_out: Counter[str] = Counter()  # clips that could not be read, by this process
         self._said = 0  # of them
@@ -202,7 +204,12 @@ class TrainingData(pl.LightningDataModule, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker needs: neither the trainer nor what validates."""
-        return {**self.__dict__, "trainer": None, "validation": list}
+        return {**self.__dict__, "trainer": None, "validation": list, "is_kept": nothing_kept}
+
+
+def nothing_kept(clip: str) -> bool:
+    """No store holds anything."""
+    return False
 
 
 class PairLoader:
@@ -243,9 +250,10 @@ def read_batch(rows: Sequence[Row], *, skip: bool) -> PairBatch:
         first = broken[0]
         raise ClipError(first.path, first.reason + few, first.remedy, first.where)
     kept = [(pair, wave) for pair, wave in rows if not isinstance(wave, ClipError)]
+    waves = [torch.zeros(0) if wave is None else wave for _, wave in kept]
     return batch_of(
         [pair for pair, _ in kept],
-        [wave for _, wave in kept if wave is not None],
+        waves if any(wave is not None for _, wave in kept) else [],
         left_out=[pair.clip for pair, wave in rows if isinstance(wave, ClipError)],
     )
 
@@ -365,7 +373,7 @@ class NumberedSet(Dataset[Row]):
 
     def __getitem__(self, number: int) -> Row:
         pair = self.data.pair(number)
-        if not self.data.decodes:
+        if not self.data.decodes or self.data.is_kept(pair.clip):
             return pair, None
         try:
             return pair, self.data.wave(number)

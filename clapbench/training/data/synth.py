@@ -150,7 +150,7 @@ class SynthPairs(NumberedPairs):
         self.group = 2 if swapped_scenes else 1
         self.keeps_heard = pool is not None  # half of a step is mixing and hearing
         self.bank = EventBank(seed=seed, neutral=neutral, varied=varied)
-        self._last: tuple[int, Told] | None = None  # for a wave is asked for after its pair
+        self._known: dict[int, Told] = {}  # of a pool all, else the last one: a wave is asked for after its pair
         self.class_pairs = {axis: class_pairs(axis, held=False) for axis in (None, *ATTRIBUTES)}
 
     @property
@@ -215,9 +215,11 @@ class SynthPairs(NumberedPairs):
 
     def told(self, number: int) -> Told:
         """The scene of a number with its partner; with ``swapped_scenes`` 2 i and 2 i + 1 are each other's."""
-        if self._last is None or self._last[0] != number:
-            self._last = number, self._told(number)
-        return self._last[1]
+        if number not in self._known:
+            if self.pool is None:
+                self._known.clear()
+            self._known[number] = self._told(number)
+        return self._known[number]
 
     def _told(self, number: int) -> Told:
         which, is_second = divmod(number, 2) if self.swapped_scenes else (number, 0)
