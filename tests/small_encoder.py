@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from typing import Any
 
 import torch
 from conftest import ROOT
@@ -134,7 +135,8 @@ def finetune(name: str, **changes: object) -> Finetune:
     return instantiate(OmegaConf.load(ROOT / "conf" / "finetune" / f"{name}.yaml"), **changes)
 
 
-def applied(name: str, encoder: Small | None = None, **changes: object) -> tuple[Small, Finetune]:
+def applied(name: str, encoder: Encoder | None = None, **changes: object) -> tuple[Any, Finetune]:
+    """An encoder, `OwnHeads` where none is given, with the fine-tuning of that name applied."""
     encoder, chosen = encoder or OwnHeads(), finetune(name, **changes)
     torch.manual_seed(0)
     chosen.apply(encoder)

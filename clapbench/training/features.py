@@ -26,6 +26,7 @@ from clapbench.training.finetune import anatomy
 from clapbench.training.store import RowStore
 
 RECIPE = 1  # of what is kept: another number makes all of it again
+PASSING = 1 << 30  # bytes of rows that no later training reads; clips without end would fill any memory
 
 
 class Features:
@@ -55,7 +56,8 @@ class Features:
                 self.stores[side] = RowStore(folder / key if folder is not None and kept else None)
             elif side == "audio" and keep_heard:
                 self.stores[side] = RowStore()
-        self.sounds: dict[str, str] = {}  # what tells a clip's sound, by the clip's name
+        self.sounds: dict[str, str] = {}  # what tells a clip's sound from all others, by the clip's name
+        self.passing = RowStore(most=PASSING)  # of clips of which that is not known: for this training alone
 
     def audio(
         self, waves: Sequence[Float[Tensor, " _"]], clips: Sequence[str] | None = None
@@ -63,37 +65,48 @@ class Features:
         """Features of mono waves at the encoder's rate, with gradients from the cut on.
 
         ``clips`` names them: what is kept of a name is not computed again, and ``waves`` may be empty where all are
-        kept. ValueError for a clip that is neither given nor kept.
+        kept. For later trainings only what `prepare` has an identity of is kept: a name may be another sound's there.
+        ValueError for a clip that is neither given nor kept.
         """
-        keys = None if clips is None else [self.key(clip) for clip in clips]
-        return self.after_cut("audio", self.rows("audio", waves, keys))
+        if clips is None or "audio" not in self.stores:
+            return self.after_cut("audio", self.before_cut("audio", waves))
+        keys = [self.key(clip) for clip in clips]
+        return self.after_cut("audio", self.rows("audio", waves, keys=keys, store=self.store_of(clips)))
 
     def text(self, captions: Sequence[str]) -> Float[Tensor, "n d"]:
         """Features of captions, with gradients from the cut on."""
         if self.cuts["text"] == "heard":
             return self.encoder.text_features(list(captions))
-        return self.after_cut("text", self.rows("text", captions, captions))
+        return self.after_cut("text", self.rows("text", captions, keys=captions, store=self.stores["text"]))
+
+    def store_of(self, clips: Sequence[str]) -> RowStore:
+        """Where rows of these clips are kept."""
+        store = self.stores["audio"]
+        return store if store.folder is None or all(clip in self.sounds for clip in clips) else self.passing
+
+    def flush(self) -> None:
+        """Brings what is kept to the disk, where there is a folder: at the end of what may have kept more."""
+        for store in self.stores.values():
+            store.flush()
 
     def key(self, clip: str) -> str:
         """The key of a clip's rows."""
         sound = self.sounds.get(clip, clip)
         return json.dumps([sound, self.encoder.sample_rate, self.encoder.window])
 
-    def rows(self, side: str, given: Sequence[Any], keys: Sequence[str] | None) -> list[Tensor]:
-        """What stands at the cut of a side, on the encoder's device."""
-        store = self.stores.get(side)
-        if store is None or keys is None:
-            return self.before_cut(side, given)
+    def rows(self, side: str, given: Sequence[Any], *, keys: Sequence[str], store: RowStore) -> list[Tensor]:
+        """What stands at the cut of a side, on the encoder's device; what the store has not goes there."""
         missing = {key: row for row, key in enumerate(keys) if key not in store}
         if missing and len(given) != len(keys):
             raise ValueError(
                 f"training: nothing is kept of {len(missing)} of {len(keys)} clips, and their waves are not here "
                 f"(first: {next(iter(missing))}). Type the same command again: what is missing is computed first."
             )
+        made: dict[str, Tensor] = {}
         for keys_made, rows_given in self.together(side, missing, given):
-            for key, row in zip(keys_made, self.before_cut(side, rows_given), strict=True):
-                store.put(key, row)
-        return [self.here(store.get(key)) for key in keys]
+            made |= zip(keys_made, self.before_cut(side, rows_given), strict=True)
+        store.put(made)
+        return [self.here(made[key] if key in made else store.get(key)) for key in keys]
 
     def together(
         self, side: str, missing: Mapping[str, int], given: Sequence[Any]
@@ -110,7 +123,7 @@ class Features:
 
     def is_kept(self, clip: str) -> bool:
         """Whether a store holds what the encoder makes of a clip."""
-        return "audio" in self.stores and self.key(clip) in self.stores["audio"]
+        return "audio" in self.stores and self.key(clip) in self.store_of([clip])
 
     def before_cut(self, side: str, given: Sequence[Any]) -> list[Tensor]:
         """The stages of a side that do not move; each row in float32."""

@@ -159,7 +159,11 @@ class Learn(pl.LightningModule):
         self.objective.hold()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leaves out what does not move: the model's own file has it."""
+        """Leaves out what does not move: the model's own file has it.
+
+        What was computed by it is on disk from here on, so that a training that goes on reads the same rows.
+        """
+        self.features.flush()
         kept = self.kept()
         checkpoint["state_dict"] = {
             key: value for key, value in checkpoint["state_dict"].items() if key in kept

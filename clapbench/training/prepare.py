@@ -20,7 +20,7 @@ from clapbench.running.batches import chunks, started_by
 from clapbench.running.progress import Rate
 from clapbench.sound.waves import ClipError
 from clapbench.training import processes
-from clapbench.training.data.base import NumberedPairs, NumberedSet
+from clapbench.training.data.base import NumberedPairs, NumberedSet, Parcel
 from clapbench.training.features import Features
 
 AT_ONCE = 32  # clips or captions encoded together
@@ -44,8 +44,7 @@ def prepare(features: Features, data: NumberedPairs, *, swapped: bool) -> set[st
         if "text" in features.stores:
             prepare_captions(features, data, swapped=swapped)
     finally:
-        for store in features.stores.values():
-            store.flush()
+        features.flush()
     made = {side: len(store) - before[side] for side, store in features.stores.items()}
     if any(made.values()) and processes.rank() == 0:
         told = " and ".join(f"{n} {UNITS[side]}s" for side, n in made.items())
@@ -128,11 +127,12 @@ def clip_batches(
         batch_size=AT_ONCE,
         num_workers=workers,
         multiprocessing_context=started_by(workers),
-        collate_fn=list,
+        collate_fn=Parcel.of,
         generator=torch.Generator(),  # training draws the same whether or not there was something to prepare
     )
     with bar("clips", total=len(numbers)) as advance:
-        for batch in loader:
+        for parcel in loader:
+            batch = parcel.rows()
             broken = {pair.clip: wave for pair, wave in batch if isinstance(wave, ClipError)}
             if broken and data.broken == "fail":
                 raise next(iter(broken.values()))
@@ -156,8 +156,7 @@ class Filling:
             what = f"training: what is kept of each {UNITS[self.side]}"
             store.check_room(self.n, row_bytes=sum(row.nbytes for row in rows) / len(rows), what=what)
             self.looked = True
-        for key, row in zip(keys, rows, strict=True):
-            store.put(key, row)
+        store.put(dict(zip(keys, rows, strict=True)))
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Rows that frozen stages of an encoder gave, by key: in memory, or on disk in a folder that only grows.
 
-A shard is a safetensors file of up to 512 rows. It appears whole or not at all, under a name that no other process
-takes, so that any number of processes fill one folder and a kill costs what was made since the last shard: at most 30 s
-of rows. Shards are mapped into memory: what is not read takes none. A checksum in its header tells a damaged one, which
+A shard is a safetensors file of some 512 rows. It appears whole or not at all, under a name that no other process
+takes, so that any number of processes fill one folder and a kill costs what was made since the last shard, some 30 s.
+Shards are mapped into memory: what is not read takes none. A checksum in its header tells a damaged one, which
 is set aside, and its rows count as not there.
 """
 
@@ -14,7 +14,7 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,12 @@ MOST = 0.5  # share of what is free that rows may take
 class RowStore:
     """Tensors by key, a text of any length; their shapes may differ. Without a ``folder`` they stay in memory.
 
-    A row is never changed: of two under one key the first counts. What `get` gives is the store's own memory.
+    ``most`` is how many bytes are held in memory before no more rows are taken; None: no limit. A row is never changed:
+    of two under one key the first counts. What `get` gives is the store's own memory.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, *, most: int | None = None) -> None:
+        self.folder, self.most = folder, most
         self._held: dict[str, Tensor] = {}  # rows in memory
         self._shards: dict[str, Any] = {}  # the opened shard of each row on disk
         self._seen: set[str] = set()  # names of shards
@@ -66,13 +67,13 @@ class RowStore:
         row: Tensor = self._shards[name].get_tensor(name)
         return row
 
-    def put(self, key: str, row: Tensor) -> None:
-        """Keeps a row; with a folder on disk too, at the latest at the next `flush`."""
-        if key in self:
-            return
-        row = row.detach().to("cpu", copy=True).contiguous()
-        self._held[hashed(key)] = row
-        self._bytes += row.nbytes
+    def put(self, rows: Mapping[str, Tensor]) -> None:
+        """Keeps rows by key; with a folder on disk too, at the latest at the next `flush`."""
+        for key, given in rows.items():
+            if key not in self and (self.most is None or self._bytes + given.nbytes <= self.most):
+                row = given.detach().to("cpu", copy=True).contiguous()
+                self._held[hashed(key)] = row
+                self._bytes += row.nbytes
         full = len(self._held) >= ROWS_A_SHARD or self._bytes >= BYTES_A_SHARD
         if full or time.monotonic() - self._written >= SECONDS_A_SHARD:
             self.flush()

@@ -7,17 +7,22 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import ROOT
+from omegaconf import OmegaConf
 from small_encoder import CAPTIONS, OwnHeads, Small, applied, waves
 from torch import Tensor
 
 from clapbench.encoders.base import Hearing
+from clapbench.encoders.mini import MiniClap
 from clapbench.sound.waves import ClipError
 from clapbench.training import prepare as module
 from clapbench.training import processes, store
 from clapbench.training.data.base import NumberedPairs, Pair, PairBatch
 from clapbench.training.features import Features, digest
 from clapbench.training.prepare import prepare
+from clapbench.training.store import RowStore
 
+SOURCE = OmegaConf.load(ROOT / "conf" / "model" / "mini.yaml").source
 CLIPS = [f"{number}.wav" for number in range(5)]
 NAMES = ["all", "text", "audio", "projection", "lora"]
 
@@ -81,6 +86,31 @@ def test_features_and_gradients_are_those_of_the_whole_encoder(name: str, kind: 
             torch.testing.assert_close(found[key], gradient)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_of_ours_is_cut_as_it_says(name: str) -> None:
+    encoder = MiniClap(name="mini", source=SOURCE)
+    given = [0.1 * torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (9_000, 30_000)]
+    captions = ["A bell ringing before rain falling", "A dog barking"]
+    expected = [encoder.audio_features(given), encoder.text_features(captions)]
+    _, chosen = applied(name, encoder, gradient_checkpointing=name not in ("projection",))
+    features = Features(encoder, keep_heard=True)
+    for _ in range(2):
+        found = [features.audio(given, ["a", "b"]), features.text(captions)]
+        for row, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(row, other, atol=1e-5, rtol=1e-5)
+    assert {side for side, row in zip(("audio", "text"), found, strict=True) if row.requires_grad} == (
+        chosen.moving_sides(encoder)
+    )
+    for row in found:
+        if row.requires_grad:
+            row.sum().backward()
+    moves = [one for one in encoder.parameters() if one.requires_grad]
+    assert all(one.grad is not None for one in moves)
+    assert sum(one.numel() for group in chosen.groups(encoder) for one in group["params"]) == sum(
+        one.numel() for one in moves
+    )
+
+
 STAGES = {  # of OwnHeads, how often each is computed in 3 steps of 5 clips and 5 captions
     "all": {"heard": 5, "audio": 15, "text": 15},
     "text": {"heard": 5, "audio": 5, "text": 15},
@@ -114,6 +144,29 @@ def test_what_is_heard_and_what_has_no_name_is_not_kept() -> None:
     assert encoder.calls["audio"] == 10
 
 
+def test_a_clip_that_was_not_prepared_is_kept_for_this_training_alone(tmp_path: Path) -> None:
+    for computed in (3 + 5, 5):
+        encoder, _ = applied("text")
+        features = Features(encoder, content={}, folder=tmp_path)
+        prepare(features, Listed(3), swapped=False)
+        for _ in range(2):
+            features.audio(waves()[:3], CLIPS[:3])
+            features.audio(waves()[::-1], [f"validation {number}" for number in range(5)])
+        features.flush()
+        assert encoder.calls["audio"] == computed
+        assert len(RowStore(features.stores["audio"].folder)) == 3
+
+
+def test_clips_without_end_do_not_fill_the_memory(tmp_path: Path) -> None:
+    encoder, _ = applied("text")
+    features = Features(encoder, content={}, folder=tmp_path)
+    features.passing = RowStore(most=3 * 8 * 4)
+    for _ in range(2):
+        rows = features.audio(waves(), CLIPS)
+        torch.testing.assert_close(rows, encoder.audio_features(waves()))
+    assert len(features.passing) == 3
+
+
 def test_a_clip_of_a_batch_is_computed_once() -> None:
     encoder, _ = applied("projection")
     rows = Features(encoder).audio([waves()[0]] * 4, [CLIPS[0]] * 4)
@@ -138,10 +191,11 @@ def test_rows_are_float32_and_exact_under_half_precision(tmp_path: Path) -> None
         both(features)
     plain = Features(applied("projection")[0])
     both(plain)
-    for side, keys in (("audio", map(features.key, CLIPS)), ("text", CAPTIONS)):
-        for key in keys:
-            assert features.stores[side].get(key).dtype == torch.float32
-            assert torch.equal(features.stores[side].get(key), plain.stores[side].get(key))
+    pairs = [(features.passing, plain.stores["audio"], features.key(clip)) for clip in CLIPS]
+    pairs += [(features.stores["text"], plain.stores["text"], caption) for caption in CAPTIONS]
+    for kept, exact, key in pairs:
+        assert kept.get(key).dtype == torch.float32
+        assert torch.equal(kept.get(key), exact.get(key))
 
 
 def test_frozen_stages_run_in_evaluation_and_moving_ones_in_their_mode() -> None:
@@ -287,7 +341,7 @@ def test_processes_share_the_work_and_read_each_others_rows(
     """The second process runs where the first one waits for it."""
     encoders = [applied("text")[0] for _ in range(2)]
     features = [Features(encoder, content={}, folder=tmp_path) for encoder in encoders]
-    data = [Listed(), Listed(broken={"1.wav"}, skips=True)]
+    data = [Listed(broken={"1.wav"}, skips=True) for _ in range(2)]
     at = [0]
     monkeypatch.setattr(processes, "world", lambda: 2)
     monkeypatch.setattr(processes, "rank", lambda: at[0])
@@ -299,7 +353,6 @@ def test_processes_share_the_work_and_read_each_others_rows(
             at[0] = 0
 
     monkeypatch.setattr(module.dist, "barrier", wait_for_the_second)
-    data[0].broken, data[0].silent = "skip", {"1.wav"}
     assert prepare(features[0], data[0], swapped=False) == {"1.wav"}
     assert [encoder.calls["audio"] for encoder in encoders] == [3, 1]
     assert data[0].decoded == ["0.wav", "2.wav", "4.wav", "1.wav"]

@@ -21,7 +21,7 @@ def row(number: int, shape: tuple[int, ...] = (3, 2)) -> Tensor:
 def filled(folder: Path | None, numbers: range) -> RowStore:
     store = RowStore(folder)
     for number in numbers:
-        store.put(f"clip {number}", row(number))
+        store.put({f"clip {number}": row(number)})
     store.flush()
     return store
 
@@ -38,7 +38,7 @@ def test_rows_come_back_as_they_went_in(on_disk: bool, tmp_path: Path) -> None:
     }  # fmt: skip
     for key, value in given.items():
         assert key not in store
-        store.put(key, value)
+        store.put({key: value})
     for _ in range(2):
         assert len(store) == len(given)
         for key, value in given.items():
@@ -55,10 +55,10 @@ def test_rows_come_back_as_they_went_in(on_disk: bool, tmp_path: Path) -> None:
 def test_a_row_is_kept_apart_from_what_was_given_and_is_never_changed(tmp_path: Path) -> None:
     for store in (RowStore(), RowStore(tmp_path)):
         given = torch.ones(3, requires_grad=True)
-        store.put("a", given)
+        store.put({"a": given})
         with torch.no_grad():
             given.zero_()
-        store.put("a", given)
+        store.put({"a": given})
         store.flush()
         assert torch.equal(store.get("a"), torch.ones(3))
         assert not store.get("a").requires_grad
@@ -66,9 +66,9 @@ def test_a_row_is_kept_apart_from_what_was_given_and_is_never_changed(tmp_path: 
 
 def test_another_process_sees_what_is_flushed_when_it_looks_again(tmp_path: Path) -> None:
     first, second = RowStore(tmp_path), RowStore(tmp_path)
-    first.put("a", row(0))
-    second.put("b", row(1))
-    second.put("a", row(0))  # both made it
+    first.put({"a": row(0)})
+    second.put({"b": row(1)})
+    second.put({"a": row(0)})  # both made it
     for store in (first, second):
         store.flush()
     assert "b" not in first
@@ -84,20 +84,20 @@ def test_shards_are_written_by_rows_bytes_and_time(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "ROWS_A_SHARD", 3)
     store = RowStore(tmp_path / "rows")
     for number in range(7):
-        store.put(str(number), row(number))
+        store.put({str(number): row(number)})
     assert len(shards(tmp_path / "rows")) == 2
     monkeypatch.setattr(module, "BYTES_A_SHARD", 2 * row(0).nbytes)
     store = RowStore(tmp_path / "bytes")
     for number in range(5):
-        store.put(str(number), row(number))
+        store.put({str(number): row(number)})
     assert len(shards(tmp_path / "bytes")) == 2
     monkeypatch.undo()
     store = RowStore(tmp_path / "time")
-    store.put("a", row(0))
+    store.put({"a": row(0)})
     assert not shards(tmp_path / "time")
     now = module.time.monotonic()
     monkeypatch.setattr(module.time, "monotonic", lambda: now + 31.0)
-    store.put("b", row(1))
+    store.put({"b": row(1)})
     assert len(shards(tmp_path / "time")) == 1
 
 
@@ -113,7 +113,7 @@ def test_a_kill_in_the_middle_of_a_shard_costs_that_shard(
     with monkeypatch.context() as during:
         during.setattr(module, "save_file", killed)
         during.setattr(Path, "unlink", lambda self, missing_ok=False: None)  # no time to tidy up
-        store.put("late", row(9))
+        store.put({"late": row(9)})
         with pytest.raises(KeyboardInterrupt):
             store.flush()
     again = RowStore(tmp_path)
@@ -149,7 +149,7 @@ def test_a_damaged_shard_is_set_aside_with_one_line(
     assert len(caplog.records) == 1
     assert f"{bad} is damaged" in caplog.text
     assert bad.with_suffix(".damaged").is_file()
-    store.put("clip 0", row(0))
+    store.put({"clip 0": row(0)})
     store.flush()
     assert torch.equal(RowStore(tmp_path).get("clip 0"), row(0))
 
@@ -177,7 +177,7 @@ def test_a_disk_without_room_is_told_with_what_to_do(tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "save_file", full)
-    store.put("a", row(0))
+    store.put({"a": row(0)})
     with pytest.raises(OSError, match=r"No space left on device\. Make room there, or set cache_dir"):
         store.flush()
 
