@@ -234,6 +234,7 @@ def save(
         curve=geometry.curve,
         data=data.content | {"left_out": learner.left_out},
         seconds=seconds,
+        validation_seconds=geometry.seconds,
         evaluation=job.evaluation,
     )
     result.write(record, folder=job.folder.path)

@@ -22,6 +22,7 @@ def record(
     curve: Curve,
     data: Mapping[str, Any],
     seconds: float,
+    validation_seconds: float,
     evaluation: str,
 ) -> dict[str, Any]:
     """All that the card says, in plain values: scores and probes of the held-out benchmarks before and after."""
@@ -33,6 +34,7 @@ def record(
         "evaluation": evaluation,
         "steps": max(curve.steps),
         "seconds": round(seconds, 1),
+        "validation_seconds": round(validation_seconds, 1),  # of them
         "data": dict(data),
         "before": curve.before,
         "after": curve.after,
@@ -87,7 +89,7 @@ def card(found: Mapping[str, Any]) -> str:
         "regularisers": terms["regularizer"] or "none",
         "what moved": terms["finetune"],
         "optimizer": f"{str(optimizer['_target_']).rpartition('.')[2]}, lr {optimizer.get('lr')}",
-        "steps": f"{found['steps']} in {found['seconds']:.0f} s",
+        "steps": f"{found['steps']} in {found['seconds']:.0f} s, {found['validation_seconds']:.0f} s of them validation",
         "seed": recipe["seed"],
         **{f"data: {key}": value for key, value in found["data"].items()},
         "versions": ", ".join(f"{name} {version}" for name, version in recipe["versions"].items()),
