@@ -29,7 +29,7 @@ WINGS = [
 LEVEL = {wing: -number for number, line in enumerate(WINGS) for wing in line.split()}
 KNOWS = {  # library -> the only places that may import it
     "wandb": ["running.loggers"],
-    "hydra": ["cli", "hooks", "config", "running", "training", "fetch"],
+    "hydra": ["cli", "jobs", "hooks", "config", "running", "training", "fetch"],
     "pytorch_lightning": ["running", "training"],
     "matplotlib": ["report"],
     "peft": ["training.finetune"],

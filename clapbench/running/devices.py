@@ -67,6 +67,11 @@ def check_processes(cfg: DictConfig) -> None:
         raise ConfigError(
             f"trainer.strategy: needed ddp for {told}, got {cfg.trainer.get('strategy', 'auto')}. Set trainer=ddp."
         )
+    if cfg.finetune.get("mode") == "train" and not cfg.trainer.get("sync_batchnorm"):
+        raise ConfigError(
+            f"finetune.mode: train needs BatchNorm over {told} together. Set "
+            f"+trainer.sync_batchnorm=true (on GPUs), or finetune.mode=eval."
+        )
     here = torch.cuda.device_count() if cfg.trainer.accelerator != "cpu" else n
     if not started_elsewhere() and 0 < here < n:
         raise ConfigError(f"trainer.devices: needed at most {here} GPUs, all that are here, got {told}.")

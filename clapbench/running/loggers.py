@@ -167,7 +167,13 @@ def csv(*, folder: Path, group: str, run: str, run_id: str, content: dict[str, A
     """Lightning's CSV logger: ``folder``/csv/RUN/metrics.csv and hparams.yaml."""
     from pytorch_lightning.loggers import CSVLogger
 
-    logger = CSVLogger(save_dir=folder, name="csv", version=run.replace("/", "-"))
+    version, again = run.replace("/", "-"), 1
+    while (
+        group == "train" and (folder / "csv" / version / "metrics.csv").is_file()
+    ):  # of what this run goes on from
+        again += 1
+        version = f"{run}-{again}"
+    logger = CSVLogger(save_dir=folder, name="csv", version=version)
     logger.log_hyperparams(content)
     return logger
 

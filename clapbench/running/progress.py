@@ -112,14 +112,16 @@ class TrainingProgress(Bar):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints the loss and the scores of this step."""
         numbers = trainer.callback_metrics
-        told = [f"step {trainer.global_step}"]
-        if "train/loss" in numbers:
-            told.append(f"loss {numbers['train/loss']:.3f}")
+        told = []
         for bench in sorted({name.partition("/")[0] for name in numbers if "/" in name}):
             found = {name: numbers.get(f"{bench}/{name}") for name in FIRST}
             scores = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
             if scores:
                 told.append(" ".join([bench, *scores]))
+        if not told:
+            return
+        loss = [f"loss {numbers['train/loss']:.3f}"] if "train/loss" in numbers else []
+        told = [f"step {trainer.global_step}", *loss, *told]
         if self.clips:
             seconds = time.perf_counter() - self.start
             told.append(f"[dim]{self.clips / seconds:.0f} clips/s, {seconds:.0f} s[/]")

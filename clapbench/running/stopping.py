@@ -46,7 +46,8 @@ STATE = State()
 def stoppable(advice: str) -> Iterator[None]:
     """Within the block either signal raises `Stopped`, after one line on stderr that ends with ``advice``.
 
-    Blocks may be nested: the innermost one speaks. Elsewhere than in the main thread signals cannot be handled.
+    Blocks may be nested: the innermost one speaks, none where its advice is empty. Elsewhere than in the main thread
+    signals cannot be handled.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -67,7 +68,7 @@ def stoppable(advice: str) -> Iterator[None]:
         yield
         raise_if_stopped()
     except Stopped as stopped:
-        if not stopped.said:
+        if advice and not stopped.said:
             complain(f"stopped by {NAMES[signal.Signals(stopped.number)]}. {advice}")
             stopped.said = True
         raise

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, LambdaCallback
 from pytorch_lightning.trainer.states import TrainerFn
 
 from clapbench import config
@@ -31,7 +31,7 @@ def make_trainer(
             callbacks=[*(callbacks or []), LambdaCallback(**between)],
             enable_progress_bar=False,
             enable_model_summary=False,
-            enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks or ()),
+            enable_checkpointing=any(isinstance(one, Checkpoint) for one in callbacks or ()),
             use_distributed_sampler=False,  # loaders know their share
             default_root_dir=root,
         )

@@ -13,12 +13,20 @@ from clapbench.running.plan import check_parts, model_class
 from clapbench.training.data.base import TrainingData
 from clapbench.training.regularizers.base import Regularizer, SideRegularizer
 
+# Keys of Lightning's Trainer that leave out a part of validation, or of all.
+PARTIAL = ("limit_val_batches", "fast_dev_run", "overfit_batches")
 
-def check(cfg: DictConfig) -> None:
-    """Refuses what cannot work, before anything is made, and puts values in as their kinds have them."""
+
+def check(cfg: DictConfig) -> TrainingData:
+    """Refuses what cannot work, before anything is made, and puts values in as their kinds have them.
+
+    Returns the data, which it had to read.
+    """
     config.check(cfg, root="train")
     check_parts(cfg)
     devices.check_processes(cfg)
+    if cut := [key for key in PARTIAL if key in cfg.trainer]:
+        raise config.ConfigError(f"trainer.{cut[0]}: validation covers every clip and caption. Take it out.")
     if not cfg.validation:
         raise config.ConfigError(
             "validation: needed a benchmark or more under it, got none. Leave it as it is."
@@ -31,7 +39,9 @@ def check(cfg: DictConfig) -> None:
         raise config.ConfigError(
             f"model {arguments['name']!r}: has no text side, and cannot be trained. Choose another model."
         )
-    check_terms(cfg, build_data(cfg))
+    data = build_data(cfg)
+    check_terms(cfg, data)
+    return data
 
 
 def check_callbacks(cfg: DictConfig) -> None:
@@ -69,11 +79,12 @@ def check_terms(cfg: DictConfig, data: TrainingData) -> None:
             f"{', '.join(spread) or 'objective'}: needed two pairs or more in a batch, got "
             f"data.batch_size={cfg.data.batch_size}. Raise it."
         )
-    if objective.reads_swapped and not data.has_swapped:
-        raise config.ConfigError(
-            "objective: needed swapped captions, the data have none. Set data.swap=rules or data.swapped=COLUMN, or "
-            "objective=infonce."
-        )
+    for key, term in {"objective": objective, **terms}.items():
+        if term.reads_swapped and not data.has_swapped:
+            raise config.ConfigError(
+                f"{key}: needed swapped captions, the data have none. Set data.swap=rules or data.swapped=COLUMN, or "
+                f"choose another {key.partition('.')[0]}."
+            )
 
 
 def check_sides(regularizers: Mapping[str, Regularizer], *, moving: set[str]) -> None:

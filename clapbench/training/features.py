@@ -26,6 +26,7 @@ from clapbench.training.finetune import anatomy
 from clapbench.training.store import RowStore
 
 RECIPE = 1  # of what is kept: another number makes all of it again
+HEARD = 4 << 30  # bytes of what the audio tower hears; more of a pool is heard again each time
 PASSING = 1 << 30  # bytes of rows that no later training reads; clips without end would fill any memory
 
 
@@ -55,7 +56,7 @@ class Features:
                 key = key_of([RECIPE, content, side, cut, digest(encoder, side=side)])[:16] if kept else ""
                 self.stores[side] = RowStore(folder / key if folder is not None and kept else None)
             elif side == "audio" and keep_heard:
-                self.stores[side] = RowStore()
+                self.stores[side] = RowStore(most=HEARD)
         self.sounds: dict[str, str] = {}  # what tells a clip's sound from all others, by the clip's name
         self.passing = RowStore(most=PASSING)  # of clips of which that is not known: for this training alone
 

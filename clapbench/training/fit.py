@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers.logger import DummyLogger
 
 from clapbench import config, files
 from clapbench.config.lines import choice_of
@@ -29,7 +32,7 @@ from clapbench.running.progress import TrainingProgress
 from clapbench.running.stopping import finishing_batches, stoppable
 from clapbench.running.trainer import make_trainer, quiet_lightning
 from clapbench.sources import source
-from clapbench.training import launch, result, resume
+from clapbench.training import launch, processes, result, resume
 from clapbench.training.check import build_data, check, check_sides
 from clapbench.training.data.base import TrainingData
 from clapbench.training.features import Features
@@ -42,7 +45,8 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 def describe(cfg: DictConfig) -> str:
     """What training this configuration would do, in words. Makes nothing."""
     folder = Folder.of(cfg)
-    found = resume.find(cfg, recipe_of(cfg), weights=folder.weights, last=folder.last)
+    recipe = recipe_of(cfg, build_data(cfg))
+    found = resume.find(cfg, recipe, weights=folder.weights, last=folder.last)
     if found.result:
         return f"done already: {found.result}"
     objective = str(cfg.objective._target_).rpartition(".")[2]
@@ -50,10 +54,9 @@ def describe(cfg: DictConfig) -> str:
     start = "random weights" if not cfg.model.get("pretrained", True) else "released weights"
     if found.checkpoint:
         start = f"step {found.step} of {found.checkpoint}"
-    length = (
-        f"{cfg.trainer.max_steps} steps" if cfg.trainer.max_steps > 0 else f"{cfg.trainer.max_epochs} epochs"
-    )
-    return f"{length} from {start} by {terms}; writes {folder.path}"
+    limits = {"steps": cfg.trainer.max_steps, "epochs": cfg.trainer.max_epochs}
+    length = " or ".join(f"{n} {what}" for what, n in limits.items() if n is not None and n > 0)
+    return f"{length or 'endless'} from {start} by {terms}; writes {folder.path}"
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ def fit(cfg: DictConfig) -> Path:
     done a checkpoint to go on from. Prints the weights' SHA-256 and the command that evaluates them. Where the result
     is there already, says so and trains nothing.
     """
-    check(cfg)
-    folder, recipe = Folder.of(cfg), recipe_of(cfg)
+    data = check(cfg)
+    folder, recipe = Folder.of(cfg), recipe_of(cfg, data)
     found = resume.find(cfg, recipe, weights=folder.weights, last=folder.last)
     evaluation = evaluation_of(cfg, path=folder.weights)
     if found.result:
@@ -117,13 +120,18 @@ def fit(cfg: DictConfig) -> Path:
     if found.checkpoint:
         say(f"goes on at step {found.step} of {found.checkpoint}")
     job = Job(
-        cfg=cfg, folder=folder, recipe=recipe, found=found, evaluation=evaluation, folders=tuple(config.TYPED)
+        cfg=OmegaConf.create({key: recipe[str(key)] for key in cfg if key != "hydra"}),
+        folder=folder,
+        recipe=recipe,
+        found=found,
+        evaluation=evaluation,
+        folders=tuple(config.TYPED),
     )
-    advice = f"Type the same command again to go on from {folder.last}, if it was written."
-    with stoppable(advice):
+    again = "" if cfg.ckpt_path == "last" else " with ckpt_path=last"
+    with stoppable(f"Type the same command again{again} to go on from {folder.last}, if it was written."):
         launch.run(work, job, n=devices.processes_to_start(cfg))
-    digest = sha256_of(folder.weights)
-    say(f"wrote {folder.weights}\nSHA-256 {digest}\nevaluate it: {evaluation}")
+    if launch.started_rank() == 0:
+        say(f"wrote {folder.weights}\nSHA-256 {sha256_of(folder.weights)}\nevaluate it: {evaluation}")
     return folder.weights
 
 
@@ -150,35 +158,57 @@ def work(job: Job) -> None:
             logger=logger,
             callbacks=[
                 geometry,
+                TrainingProgress(),
                 *(config.build(node) for node in cfg.callback.values()),
                 resume.Keep(job.folder.last, every=cfg.save_every),
-                TrainingProgress(),
             ],
         )
         with finishing_batches(), in_our_words(cfg):
-            train(trainer, learner, data, job)
+            train(trainer, learner, data, geometry, job)
+        left_out = processes.union(data.left_out)
         if trainer.is_global_zero:
-            summary = save(job, learner, geometry, data, seconds=time.perf_counter() - began)
+            about = data.content | {"left_out": len(left_out)}
+            summary = save(job, learner, geometry, about, seconds=time.perf_counter() - began)
             with loggers.never_failing("the training is over"):
                 loggers.log_model(logger, job.folder.weights, name=job.folder.name, about=summary)
             job.folder.last.unlink(missing_ok=True)
+        trainer.strategy.barrier("saved")
     finally:
         with loggers.never_failing("the training is over"):
             loggers.finish(logger, summary=summary)
 
 
-def train(trainer: pl.Trainer, learner: Learn, data: TrainingData, job: Job) -> None:
+def train(trainer: pl.Trainer, learner: Learn, data: TrainingData, geometry: Geometry, job: Job) -> None:
     """Validates before the first step, trains, and validates after the last one."""
-    geometry = next(one for one in trainer.callbacks if isinstance(one, Geometry))  # type: ignore[attr-defined]
     geometry.curve.start(until=job.found.step if job.found.checkpoint else None)
     if not geometry.curve.steps:
         trainer.validate(learner, datamodule=data, verbose=False)
+        refuse_unknown_monitors(trainer, known=set(geometry.curve.before))
     trainer.fit(learner, datamodule=data, ckpt_path=job.found.checkpoint, weights_only=True)
-    if job.cfg.weights == "best":
-        best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
-        learner.load_state_dict(torch.load(best, weights_only=True)["state_dict"], strict=False)
-    if job.cfg.weights == "best" or max(geometry.curve.steps) != trainer.global_step:
+    if max(geometry.curve.steps) != trainer.global_step:
         trainer.validate(learner, datamodule=data, verbose=False)
+    if job.cfg.weights == "best":
+        take_best(trainer, learner, data, geometry)
+
+
+def refuse_unknown_monitors(trainer: pl.Trainer, *, known: set[str]) -> None:
+    """`ConfigError` for a callback that watches a number which validation does not have."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor not in known and not monitor.startswith("train/"):
+            raise config.unknown(f"callback {type(callback).__name__}: monitor", monitor, known)
+
+
+def take_best(trainer: pl.Trainer, learner: Learn, data: TrainingData, geometry: Geometry) -> None:
+    """Puts the weights of the best validation in place, and measures them once more."""
+    keeper = next(one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
+    if not keeper.best_model_path:
+        say("no validation fell into the training: the last weights are the result, not the best ones")
+        return
+    held = resume.read_checkpoint(Path(keeper.best_model_path))
+    learner.load_state_dict(held["state_dict"], strict=False)
+    geometry.choosing, geometry.chosen_step = True, int(held["global_step"])
+    trainer.validate(learner, datamodule=data, verbose=False)
 
 
 def build(job: Job, data: TrainingData) -> tuple[Learn, Geometry]:
@@ -200,7 +230,7 @@ def build(job: Job, data: TrainingData) -> tuple[Learn, Geometry]:
     learner = Learn(
         features=Features(
             encoder,
-            content=job.recipe["fingerprint"],
+            content={**job.recipe["fingerprint"], "precision": str(cfg.trainer.precision)},
             folder=Path(cfg.cache_dir, "training"),
             keep_heard=data.keeps_heard,
         ),
@@ -216,9 +246,9 @@ def build(job: Job, data: TrainingData) -> tuple[Learn, Geometry]:
 
 
 def save(
-    job: Job, learner: Learn, geometry: Geometry, data: TrainingData, *, seconds: float
+    job: Job, learner: Learn, geometry: Geometry, data: Mapping[str, Any], *, seconds: float
 ) -> dict[str, Any]:
-    """Writes the weights, their record and their card; returns the record."""
+    """Writes record and card, then the weights, by which a training is known to be done; returns the record."""
     header = job.recipe | provenance()
     with files.replacing(job.folder.weights) as temporary:
         learner.encoder.save(
@@ -228,16 +258,16 @@ def save(
             logit_scale=float(learner.objective.scale.detach()),
             tensors=learner.finetune.merged(learner.encoder),
         )
-    record = result.record(
-        recipe=header,
-        weights=job.folder.weights,
-        curve=geometry.curve,
-        data=data.content | {"left_out": learner.left_out},
-        seconds=seconds,
-        validation_seconds=geometry.seconds,
-        evaluation=job.evaluation,
-    )
-    result.write(record, folder=job.folder.path)
+        record = result.record(
+            recipe=header,
+            weights=job.folder.weights.name,
+            sha256=sha256_of(temporary),
+            geometry=geometry,
+            data=data,
+            seconds=seconds,
+            evaluation=job.evaluation,
+        )
+        result.write(record, folder=job.folder.path)
     return record
 
 
@@ -247,19 +277,25 @@ def in_our_words(cfg: DictConfig) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "t allocate memory" not in str(
+            error
+        ):
             raise
+        told = str(error).splitlines() or [type(error).__name__]
         raise ValueError(
-            f"out of memory in a step of {cfg.data.get('batch_size')} pairs ({str(error).splitlines()[0][:200]}). "
+            f"out of memory in a step of {cfg.data.get('batch_size')} pairs ({told[0][:200]}). "
             f"Lower data.batch_size, set finetune.gradient_checkpointing=true, finetune=lora or projection, or "
             f"trainer.precision=bf16-mixed."
         ) from error
 
 
 def open_logger(cfg: DictConfig, *, recipe: Mapping[str, Any]) -> Any:
-    """The logger of a training, of the first process alone; one that does not open costs a line."""
+    """The logger of a training, of the first process alone; one that does not open costs a line.
+
+    The others have one that logs nothing: callbacks want one in every process, or in none.
+    """
     if launch.started_rank() > 0:
-        return None
+        return None if str(cfg.logger._target_).endswith(".none") else DummyLogger()
     with loggers.never_failing("the training goes on"):
         logger = loggers.open_logger(
             cfg.logger,
@@ -270,18 +306,21 @@ def open_logger(cfg: DictConfig, *, recipe: Mapping[str, Any]) -> Any:
             content=dict(recipe),
         )
         return loggers.survivor(logger)
-    return None
+    return DummyLogger()
 
 
-def recipe_of(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration in plain values, and what the model's files hold."""
+def recipe_of(cfg: DictConfig, data: TrainingData) -> dict[str, Any]:
+    """The configuration in plain values, and what the model's files and the data hold."""
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain = OmegaConf.to_container(task, resolve=True)
     assert isinstance(plain, dict)
     kind, arguments = model_class(cfg)
     with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
         content = fingerprint(kind, arguments)
-    return {str(key): value for key, value in plain.items()} | {"fingerprint": content}
+    return {str(key): value for key, value in plain.items()} | {
+        "fingerprint": content,
+        "content": data.content,
+    }
 
 
 def evaluation_of(cfg: DictConfig, *, path: Path) -> str:
@@ -292,7 +331,17 @@ def evaluation_of(cfg: DictConfig, *, path: Path) -> str:
     changed = {
         key: value for key, value in cfg.model.items() if key not in places and shipped.get(key) != value
     }
-    typed = " ".join(f"model.{key}={value}" for key, value in {**changed, "name": cfg.name}.items())
+    typed = {"model": choice} | {
+        f"model.{key}": value for key, value in {**changed, "name": cfg.name}.items()
+    }
+    typed["model.checkpoint"] = str(path)
     program = "clapbench evaluate" if Path(sys.argv[0]).name == "clapbench" else "python evaluate.py"
-    folders = "".join(f" --config-dir={folder}" for folder in config.TYPED)
-    return f"{program}{folders} model={choice} {typed} model.checkpoint={path}"
+    folders = [f"--config-dir={folder}" for folder in config.TYPED]
+    return (
+        f"{program} {shlex.join([*folders, *(f'{key}={as_typed(value)}' for key, value in typed.items())])}"
+    )
+
+
+def as_typed(value: Any) -> str:
+    """A value of a configuration as a command line has it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

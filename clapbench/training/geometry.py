@@ -31,7 +31,8 @@ class Geometry(pl.Callback):
     """Scores and probes of ``held_out`` at each validation, from the rows that the module's validation step returns.
 
     They are logged as BENCHMARK/NAME, so that any callback can monitor them, and kept in ``curve`` by step. Under
-    several processes each encodes its share, and all is computed once, over all rows.
+    several processes each encodes its share, and each computes the same numbers from the rows of all. ``chosen`` holds
+    the numbers of weights that are not those of the last step.
     """
 
     def __init__(
@@ -41,6 +42,9 @@ class Geometry(pl.Callback):
         self.seconds = 0.0  # that validation has taken
         self.ranks: dict[str, float] = {}  # of each side of each benchmark at its first validation
         self.warned: set[str] = set()
+        self.choosing = False
+        self.chosen: dict[str, float] | None = None
+        self.chosen_step: int | None = None
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts without rows."""
@@ -61,11 +65,16 @@ class Geometry(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The loaders come in pairs: the clips of a benchmark, then its captions."""
+        if trainer.sanity_checking:
+            return
         rows = processes.joined(self.rows)
         numbers: dict[str, float] = {}
         for number, (name, plan) in enumerate(self.held_out.items()):
             embeddings = plan.embeddings(audio=rows[2 * number], text=rows[2 * number + 1])
             numbers |= self.measure(name, plan, embeddings)
+        if self.choosing:
+            self.chosen = numbers
+            return
         pl_module.log_dict(numbers, sync_dist=processes.world() > 1)
         self.seconds += time.perf_counter() - self.began
         loss = trainer.callback_metrics.get("train/loss")

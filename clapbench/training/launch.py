@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import multiprocessing
 
-from clapbench.console import console
+from clapbench.console import LogHandler, console
 from clapbench.running.stopping import STATE, Stopped, stoppable
 
 
@@ -27,7 +27,7 @@ def started_rank() -> int:
 def run(work: Callable[[Any], None], job: Any, *, n: int) -> None:
     """``work(job)`` in ``n`` processes that Lightning takes for one group; here where ``n`` is 1.
 
-    A process that raises ends all. Signals go on to every process; each saves and ends by itself.
+    A process that raises ends all. A signal goes on to every process, once; they save together, and end.
     """
     if n == 1:
         if started_rank() > 0:
@@ -64,7 +64,7 @@ def raised_there(told: str) -> Exception:
     """What a process raised, in its own words where it is a mistake of the user's, which has one line."""
     last = told.strip().splitlines()[-1]
     kind, _, words = last.partition(": ")
-    mistakes = ("ConfigError", "NotFiniteError", "ValueError", "ClipError", "FileNotFoundError")
+    mistakes = ("ConfigError", "NotFiniteError", "ValueError", "ClipError", "OSError", "FileNotFoundError")
     if words and kind.rpartition(".")[2] in mistakes:
         return ValueError(words)
     return RuntimeError(told)
@@ -81,7 +81,11 @@ def _one_of(number: int, work: Callable[[Any], None], job: Any, n: int, port: in
     }
     if number > 0:
         be_quiet()
-    with stoppable(""):
+    else:
+        logging.basicConfig(level=logging.INFO, handlers=[LogHandler()], format="%(message)s")
+    with stoppable(""):  # the parent speaks, and passes the signals of a terminal on
+        STATE.handlers.pop(signal.SIGINT, None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         work(job)
 
 

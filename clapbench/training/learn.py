@@ -55,7 +55,6 @@ class Learn(pl.LightningModule):
         self.objective, self.regularizers = objective, nn.ModuleDict(dict(regularizers))
         self.make_optimizer, self.make_schedule = optimizer, schedule
         self.reads_swapped = any(term.reads_swapped for term in (objective, *regularizers.values()))
-        self.left_out = 0  # clips that could not be read
         self.save_hyperparameters(recipe, logger=False)
 
     def setup(self, stage: str) -> None:
@@ -63,7 +62,7 @@ class Learn(pl.LightningModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         finite = isinstance(data, NumberedPairs) and data.n_pairs is not None
         if stage == "fit" and finite and self.features.stores:
-            self.encoder.to(self.trainer.strategy.root_device)
+            self.trainer.precision_plugin.convert_module(self.encoder).to(self.trainer.strategy.root_device)
             data.leave_out(prepare(self.features, data, swapped=self.reads_swapped))
             data.is_kept = self.features.is_kept
 
@@ -72,7 +71,6 @@ class Learn(pl.LightningModule):
         torch.manual_seed(
             number_of(f"{self.hparams['seed']} {self.trainer.fit_loop.total_batch_idx} {rank()}")
         )
-        self.left_out += len(batch.left_out)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """The loss of one batch; it and each term are logged under their names."""
@@ -137,8 +135,8 @@ class Learn(pl.LightningModule):
         rates = [
             {
                 "params": group["params"],
-                "lr": base["lr"] * group["rate"],
                 "name": group["name"],
+                **({"lr": base["lr"] * group["rate"]} if "lr" in base else {}),
                 **({} if group["decays"] else {"weight_decay": 0.0}),
             }
             for group in groups
@@ -146,7 +144,7 @@ class Learn(pl.LightningModule):
         learned = {"params": list(self.objective.parameters()), "weight_decay": 0.0, "name": "objective"}
         optimizer = self.make_optimizer([*rates, learned])
         steps = self.trainer.estimated_stepping_batches
-        if steps == float("inf"):
+        if steps == float("inf") or steps < 1:
             raise ValueError(
                 "trainer: the data have no end or no known number, so the training has none. Set trainer.max_steps=N."
             )

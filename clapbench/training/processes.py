@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -70,3 +71,13 @@ def agreed(number: int) -> int:
     asked = torch.tensor([number], device="cuda" if dist.get_backend() == "nccl" else "cpu")
     dist.all_reduce(asked, op=dist.ReduceOp.MAX)
     return int(asked)
+
+
+def union(names: Iterable[str]) -> set[str]:
+    """What any of the processes names."""
+    own = sorted(names)
+    everyone: list[list[str] | None] = [own]
+    if world() > 1:
+        everyone = [None] * world()
+        dist.all_gather_object(everyone, own)
+    return {name for part in everyone for name in part or ()}

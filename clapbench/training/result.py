@@ -9,8 +9,7 @@ from typing import Any
 
 from clapbench import files
 from clapbench.console import plain
-from clapbench.files import sha256_of
-from clapbench.training.geometry import Curve
+from clapbench.training.geometry import Geometry
 
 RECORD, CARD = "training.json", "README.md"
 
@@ -18,26 +17,28 @@ RECORD, CARD = "training.json", "README.md"
 def record(
     *,
     recipe: Mapping[str, Any],
-    weights: Path,
-    curve: Curve,
+    weights: str,
+    sha256: str,
+    geometry: Geometry,
     data: Mapping[str, Any],
     seconds: float,
-    validation_seconds: float,
     evaluation: str,
 ) -> dict[str, Any]:
     """All that the card says, in plain values: scores and probes of the held-out benchmarks before and after."""
+    curve = geometry.curve
     return {
         "schema": 1,
         "name": str(recipe["name"]),
-        "weights": weights.name,
-        "sha256": sha256_of(weights),
+        "weights": weights,
+        "sha256": sha256,
         "evaluation": evaluation,
         "steps": max(curve.steps),
+        "weights_of_step": max(curve.steps) if geometry.chosen_step is None else geometry.chosen_step,
         "seconds": round(seconds, 1),
-        "validation_seconds": round(validation_seconds, 1),  # of them
+        "validation_seconds": round(geometry.seconds, 1),  # of them
         "data": dict(data),
         "before": curve.before,
-        "after": curve.after,
+        "after": curve.after if geometry.chosen is None else geometry.chosen,
         "recipe": dict(recipe),
     }
 
@@ -89,7 +90,8 @@ def card(found: Mapping[str, Any]) -> str:
         "regularisers": terms["regularizer"] or "none",
         "what moved": terms["finetune"],
         "optimizer": f"{str(optimizer['_target_']).rpartition('.')[2]}, lr {optimizer.get('lr')}",
-        "steps": f"{found['steps']} in {found['seconds']:.0f} s, {found['validation_seconds']:.0f} s of them validation",
+        "steps": f"{found['steps']} in {found['seconds']:.0f} s ({found['validation_seconds']:.0f} s validation)",
+        "weights": f"those after step {found['weights_of_step']}",
         "seed": recipe["seed"],
         **{f"data: {key}": value for key, value in found["data"].items()},
         "versions": ", ".join(f"{name} {version}" for name, version in recipe["versions"].items()),

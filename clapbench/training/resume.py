@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 from safetensors import SafetensorError, safe_open
 
@@ -21,33 +22,34 @@ from clapbench.encoders.base import PLACES
 from clapbench.running import stopping
 from clapbench.training import processes
 
-# What decides a curve. Of the trainer, what changes the numbers.
+# What decides a result. Of the trainer, what changes the numbers; where a callback may end the training or choose its
+# weights, what it sees counts, too.
 DECIDES = (
-    "fingerprint",
-    "model",
-    "data",
-    "objective",
-    "regularizer",
-    "finetune",
-    "optimizer",
-    "schedule",
-    "seed",
-    "trainer",
+    *("fingerprint", "content", "model", "data", "objective", "regularizer", "finetune", "optimizer"),
+    *("schedule", "seed", "trainer", "callback", "weights", "checkpoint_dtype"),
 )
 TRAINER = (
-    "max_steps",
-    "max_epochs",
-    "accumulate_grad_batches",
-    "precision",
-    "gradient_clip_val",
-    "gradient_clip_algorithm",
+    *("max_steps", "max_epochs", "accumulate_grad_batches", "precision"),
+    *("gradient_clip_val", "gradient_clip_algorithm"),
 )
 
 
-class Keep(pl.Callback):
+def decisive(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe decides the result of its training."""
+    watched = bool(recipe.get("callback"))
+    keys = (*DECIDES, "validation") if watched else DECIDES
+    found = {key: recipe[key] for key in keys if key in recipe}
+    of_trainer = (*TRAINER, "val_check_interval") if watched else TRAINER
+    found["trainer"] = {key: value for key, value in recipe["trainer"].items() if key in of_trainer}
+    found["model"] = {key: value for key, value in recipe["model"].items() if key not in PLACES}
+    return found
+
+
+class Keep(Checkpoint):
     """Writes the checkpoint ``path`` every ``every`` steps, and when a signal asks the training to end; then ends it.
 
-    Between steps nothing is half done, so a training that goes on from here takes the same course.
+    Between steps nothing is half done, so a training that goes on from here takes the same course. Lightning runs
+    checkpoints after all other callbacks, whose state this one holds; it is to be the last of them.
     """
 
     def __init__(self, path: Path, *, every: int) -> None:
@@ -108,10 +110,8 @@ class Found:
 
 def find(cfg: DictConfig, recipe: Mapping[str, Any], *, weights: Path, last: Path) -> Found:
     """What a training with ``recipe`` finds. `ConfigError` where it is of another one, which would be lost."""
-    if cfg.force:
-        return Found()
-    if weights.is_file():
-        check_same(recipe_of(weights), recipe, what=weights, remedy="or force=true to train it anew")
+    if weights.is_file() and not cfg.force:
+        check_same(held_recipe(weights), recipe, what=weights, remedy="or force=true to train it anew")
         return Found(result=weights)
     if cfg.ckpt_path is None:
         return Found()
@@ -139,7 +139,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return held
 
 
-def recipe_of(path: Path) -> dict[str, Any]:
+def held_recipe(path: Path) -> dict[str, Any]:
     """The recipe in the header of a result; empty where it has none."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -150,8 +150,13 @@ def recipe_of(path: Path) -> dict[str, Any]:
 
 
 def check_same(earlier: Mapping[str, Any], now: Mapping[str, Any], *, what: Path, remedy: str) -> None:
-    """`ConfigError` with the keys that differ between two recipes and decide a curve."""
-    differ = [key for key in DECIDES if key in now for key in differing(earlier.get(key), now[key], key)]
+    """`ConfigError` with the keys that differ between two recipes and decide a result."""
+    if not {"model", "trainer"} <= earlier.keys():
+        raise ConfigError(
+            f"{what} does not say what it was trained by. Set name=NAME for this training, {remedy}."
+        )
+    before, after = decisive(earlier), decisive(now)
+    differ = [text for key in {**before, **after} for text in differing(before.get(key), after.get(key), key)]
     if differ:
         more = f" and {len(differ) - 6} more" if len(differ) > 6 else ""
         raise ConfigError(
@@ -161,12 +166,9 @@ def check_same(earlier: Mapping[str, Any], now: Mapping[str, Any], *, what: Path
 
 
 def differing(earlier: Any, now: Any, key: str) -> Iterator[str]:
-    """The dotted keys whose values differ, with both; places of a model's files do not count, their hashes do."""
+    """The dotted keys whose values differ, with both."""
     if isinstance(earlier, dict) and isinstance(now, dict):
-        names = [name for name in {**earlier, **now} if not (key == "model" and name in PLACES)]
-        if key == "trainer":
-            names = [name for name in names if name in TRAINER]
-        for name in names:
+        for name in {**earlier, **now}:
             yield from differing(earlier.get(name), now.get(name), f"{key}.{name}")
     elif earlier != now:
         yield f"{key} (was {json.dumps(earlier)[:60]}, is {json.dumps(now)[:60]})"

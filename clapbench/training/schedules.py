@@ -55,7 +55,13 @@ def schedule_of(
                     f"Lengthen the schedule, or set trainer.max_steps={max(step, 1)}."
                 )
             dummy.step()
-            schedule.step()
+            try:
+                schedule.step()
+            except TypeError as error:
+                raise ValueError(
+                    f"schedule: needed one that steps by itself, {type(schedule).__name__} does not ({error}). "
+                    f"Choose another."
+                ) from error
     return make(optimizer, **given)
 
 

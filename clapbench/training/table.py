@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from clapbench import files, grid, sheets
-from clapbench.training import result
+from clapbench.training import result, resume
 
 FILE = "trainings.csv"
 SHOWN = ("F", "G", "H", "rankme_audio", "rankme_text", "gap_angle_deg")  # of each benchmark, on a terminal
@@ -56,10 +57,11 @@ def show(folders: Sequence[Path], *, csv: Path) -> None:
         grid.Line([str(row["name"]), *(digits(row.get(name), name) for name in numbers)]) for row in rows
     ]
     grid.show(grid.Table(columns, lines, title="after training, on the validation benchmarks", file=str(csv)))
-    over_seeds = list(seeds_of(rows, [f"{bench}/H" for bench in benches]))
+    records = [found for found in map(result.read, folders) if found is not None]
+    over_seeds = list(seeds_of(records, [f"{bench}/H" for bench in benches]))
     if over_seeds:
-        heads = [grid.Column("objective", name=True), grid.Column("regularizer", name=True)]
-        heads += [grid.Column("seeds"), *(grid.Column(f"{bench} H", keep=1) for bench in benches)]
+        heads = [grid.Column("training", name=True), grid.Column("seeds")]
+        heads += [grid.Column(f"{bench} H", keep=1) for bench in benches]
         grid.show(
             grid.Table(
                 heads,
@@ -89,16 +91,28 @@ def digits(value: float | None, name: str) -> str:
     return f"{value:.3f}" if name.rpartition("/")[2] in ("F", "G", "H") else f"{value:.1f}"
 
 
-def seeds_of(rows: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> Iterable[list[str]]:
-    """Objective, regularisers, how many seeds, each number's mean and interval; where there are two seeds or more."""
-    keys = ("objective", "regularizer", "finetune", "steps")
-    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
-    for (objective, regularizer, *_), members in groups.items():
-        if len({member["seed"] for member in members}) > 1:
-            cells = [interval([member[name] for member in members if name in member]) for name in numbers]
-            yield [objective, regularizer or "none", str(len(members)), *cells]
+def seeds_of(records: Sequence[Mapping[str, Any]], numbers: Sequence[str]) -> Iterable[list[str]]:
+    """Trainings that differ in their seed alone: a name, how many seeds, and each number's mean and interval."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for found in records:
+        groups.setdefault(files.key_of(without_seed(found["recipe"])), []).append(found)
+    for members in groups.values():
+        if len({found["recipe"]["seed"] for found in members}) > 1:
+            values = [
+                [found["after"][name] for found in members if name in found["after"]] for name in numbers
+            ]
+            name = re.sub(r"-?seed\d+", "", members[0]["name"])
+            yield [name, str(len(members)), *map(interval, values)]
+
+
+def without_seed(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a result, but for the seed, wherever it stands."""
+    found = {key: value for key, value in resume.decisive(recipe).items() if key != "seed"}
+    inner = {
+        part: {key: value for key, value in found[part].items() if key != "seed"}
+        for part in ("data", "content")
+    }
+    return found | inner
 
 
 def interval(values: Sequence[float]) -> str:

@@ -93,19 +93,14 @@ def test_what_is_no_checkpoint_is_refused(composed: Compose, tmp_path: Path) -> 
 def test_what_does_not_decide_the_curve_may_change() -> None:
     recipe = {"model": {"name": "a", "window": 6.0}, "trainer": {"max_steps": 3, "devices": 1}, "seed": 0}
     path = Path("x")
-    resume.check_same(
-        recipe,
-        {"model": {"name": "b", "window": 6.0}, "trainer": {"max_steps": 3, "devices": 2}, "seed": 0},
-        what=path,
-        remedy="",
-    )
-    with pytest.raises(ConfigError, match=r"model.window \(was 6.0, is null\), trainer.max_steps"):
-        resume.check_same(
-            recipe,
-            {"model": {"name": "a", "window": None}, "trainer": {"max_steps": 4}, "seed": 0},
-            what=path,
-            remedy="",
-        )
+    other = {"model": {"name": "b", "window": 6.0}, "trainer": {"max_steps": 3, "devices": 2}, "seed": 0}
+    resume.check_same(recipe, other, what=path, remedy="")
+    other = {"model": {"name": "a", "window": None}, "trainer": {"max_steps": 4}, "seed": 0}
+    with pytest.raises(ConfigError, match=r"model.window \(was 6.0, is null\), .*trainer.max_steps"):
+        resume.check_same(recipe, other, what=path, remedy="")
+    watched = recipe | {"callback": {"best": {}}, "validation": {"order": {"n": 3}}}
+    with pytest.raises(ConfigError, match=r"validation.order.n \(was 3, is 4\)"):
+        resume.check_same(watched, watched | {"validation": {"order": {"n": 4}}}, what=path, remedy="")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")

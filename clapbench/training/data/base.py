@@ -195,11 +195,12 @@ class TrainingData(pl.LightningDataModule, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """The position."""
-        return {"batches": self.batches_done()}
+        return {"batches": self.batches_done(), "left_out": sorted(self.left_out)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on where a checkpoint was written."""
         self.resumed = int(state_dict["batches"])
+        self.left_out.update(state_dict["left_out"])
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker needs: neither the trainer nor what validates."""
@@ -249,6 +250,11 @@ def read_batch(rows: Sequence[Row], *, skip: bool) -> PairBatch:
         first = broken[0]
         raise ClipError(first.path, first.reason + few, first.remedy, first.where)
     kept = [(pair, wave) for pair, wave in rows if not isinstance(wave, ClipError)]
+    if broken and len(kept) == 1:
+        raise ValueError(
+            f"data: needed two pairs or more of a batch, {len(broken)} of {len(rows)} clips cannot be read (first: "
+            f"{broken[0]}). Mend the files, or set a larger data.batch_size."
+        )
     waves = [torch.zeros(0) if wave is None else wave for _, wave in kept]
     return batch_of(
         [pair for pair, _ in kept],

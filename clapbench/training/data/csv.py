@@ -19,7 +19,7 @@ from clapbench.files import sha256_of
 from clapbench.kinds import File, Folder, Pairs, Seed, Text
 from clapbench.sound.waves import ClipError, load_wave
 from clapbench.swapping import swap as swapped_by_rules
-from clapbench.training.data.base import NumberedPairs, Pair, counted
+from clapbench.training.data.base import NumberedPairs, Pair, counted, words_of
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +77,15 @@ class CsvPairs(NumberedPairs):
                 seen.add((captioned.clip, caption))
                 self.add(captioned, caption, column=column)
         self.refuse_missing()
-        if len(self.pairs) < 2:
-            raise ValueError(
-                f"data: needed 2 pairs or more to tell apart, {brief(self.csv)} has {len(self.pairs)}. Add rows."
-            )
+        distinct = {
+            "clips": len({pair.clip for pair in self.pairs}),
+            "captions": len({words_of(pair.caption) for pair in self.pairs}),
+        }
+        for what, n in distinct.items():
+            if n < 2:
+                raise ValueError(
+                    f"data: needed 2 pairs or more to tell apart, {brief(self.csv)} has {n} different {what}. Add rows."
+                )
 
     def add(self, captioned: Captioned, caption: str, *, column: str | None) -> None:
         """Takes a pair in, unless its clip is not there."""
