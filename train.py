@@ -1,4 +1,4 @@
-"""Trains a model with text-side regularisers: `python train.py experiment=mini_vicreg`."""
+"""Trains a model, or with -m several: `python train.py model=laion data=csv data.csv=mine.csv`."""
 
 import sys
 

@@ -189,14 +189,19 @@ class ShardPairs(TrainingData):
             )
 
     def deal(self, epoch: int) -> Deal:
-        """Which reader reads which shards in an epoch; the readers of a process follow each other."""
-        order = np.random.default_rng([self.seed, STREAM, epoch]).permutation(len(self.shards))
+        """Which reader reads which shards in an epoch; the readers of a process follow each other.
+
+        The largest are dealt first, so that how many pairs each reader has is the same in every epoch.
+        """
+        rng = np.random.default_rng([self.seed, STREAM, epoch])
+        order = rng.permutation(len(self.shards)).tolist()
         hands: list[list[Shard]] = [[] for _ in range(processes.world() * self.readers)]
         held = np.zeros(len(hands), dtype=np.int64)
-        for number in order:
+        for number in sorted(order, key=lambda number: -self.shards[number].n):
             poorest = int(held.argmin())
             hands[poorest].append(self.shards[number])
             held[poorest] += self.shards[number].n
+        hands = [[hand[place] for place in rng.permutation(len(hand))] for hand in hands]
         dealt = Deal(hands, n_batches=self.n_batches, readers=self.readers)
         dealt.check()
         return dealt
