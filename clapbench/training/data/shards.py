@@ -342,7 +342,10 @@ class ShardStream(IterableDataset[Any]):
                 next(samples)
             for batch in range(self.first, self.dealt.n_batches):
                 size = self.dealt.begin(reader, batch + 1) - self.dealt.begin(reader, batch)
-                yield [self.data.row(sample, epoch=self.epoch) for sample in islice(samples, size)]
+                part = [self.data.row(sample, epoch=self.epoch) for sample in islice(samples, size)]
+                if batch == self.dealt.n_batches - 1:
+                    next(samples, None)  # where the last shard holds more than it is said to, that shows here
+                yield part
         except ValueError as error:
             yield error
         except OSError as error:
