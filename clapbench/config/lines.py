@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from clapbench.config import conf
-from clapbench.config.check import fields_of, signature_kinds
+from clapbench.config.check import fields_of, part_of, signature_kinds
 from clapbench.config.conf import ConfigError, unknown
 from clapbench.config.schema import ROOTS
 
@@ -28,6 +28,7 @@ NAMING = ("objective", "regularizer", "finetune", "data", "seed")
 LISTS = ("regularizer", "callback", "hydra")  # groups of which a list is chosen
 # A bare word of a value, where Hydra would see a number or a truth value; not inside quotes or ${...}.
 WORD = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\})|([^\s,\[\]{}:'"()]+)""")
+TIME = re.compile(r"\d+(:\d+)+")  # its parts are no words of their own
 NUMBERS_INSIDE = re.compile(r"\b(range|interval|int|float|bool|str|json_str|glob)\(")
 FLAGS = {  # of Hydra's command line: whether a value follows
     **dict.fromkeys(
@@ -271,6 +272,8 @@ def _is_odd(word: str) -> bool:
 
 
 def _quoted(value: str) -> str:
+    if TIME.fullmatch(value):
+        return _as_text(value)
     return WORD.sub(
         lambda found: f"'{found.group(2)}'" if found.group(2) and _is_odd(found.group(2)) else found.group(0),
         value,
@@ -283,6 +286,9 @@ def takes_text(key: str, typed: Sequence[str], *, root: str) -> bool:
     kinds = fields_of(ROOTS[root])
     if not rest:
         return first in kinds and _is_text(kinds[first])
+    part = part_of(kinds[first]) if first in kinds else None
+    if part is not None and part.keys is not None and _is_text(fields_of(part.keys).get(rest)):
+        return True
     nodes = [OmegaConf.select(node, rest.rpartition(".")[0]) or node for node in nodes_of(first, typed)]
     name = rest.rpartition(".")[2]
     for node in nodes:

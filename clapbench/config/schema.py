@@ -8,11 +8,12 @@ Defaults and what a key means stand in the yaml files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Len
+from annotated_types import Ge, Gt, Le, Len
 
 from clapbench.kinds import (
     BatchSize,
@@ -20,6 +21,7 @@ from clapbench.kinds import (
     Folder,
     Name,
     Names,
+    Number,
     Output,
     Positive,
     Rows,
@@ -76,6 +78,12 @@ class Optimizer:
     momentum: Share
 
 
+Duration = Annotated[
+    str,
+    Rule("a time as DD:HH:MM:SS", re.compile(r"\d+:\d\d?:\d\d?:\d\d?").fullmatch, "00:01:30:00"),
+]
+
+
 @dataclass
 class Trainer:
     """Keys of Lightning's Trainer that conf/ or people set; others go to it as they are."""
@@ -87,8 +95,8 @@ class Trainer:
     num_nodes: Count
     max_steps: Count | Literal[-1]
     max_epochs: Count | None
-    max_time: Text | None
-    val_check_interval: Count
+    max_time: Duration | None
+    val_check_interval: Count | Annotated[float, Number(), Gt(0), Le(1)]
     num_sanity_val_steps: Whole
     gradient_clip_val: Positive | None
     accumulate_grad_batches: Count

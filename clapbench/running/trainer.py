@@ -27,6 +27,7 @@ def make_trainer(
     try:
         built: pl.Trainer = config.build(
             trainer,
+            _convert_="all",  # a list of callbacks that Lightning may add to
             logger=logger or False,
             callbacks=[*(callbacks or []), LambdaCallback(**between)],
             enable_progress_bar=False,
@@ -61,5 +62,12 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # `finetune.mode` says which modules are in which mode.
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+    # Batches are counted here by steps, workers by a key, and a training goes on in its folder.
+    for words in (
+        "smaller than the logging interval",
+        "This DataLoader will create",
+        "exists and is not empty",
+    ):
+        warnings.filterwarnings("ignore", message=f".*{words}.*")
     # It is not used: loaders know their share.
     warnings.filterwarnings("ignore", message=".*Using `DistributedSampler` with the dataloaders.*")

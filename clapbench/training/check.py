@@ -34,6 +34,7 @@ def check(cfg: DictConfig) -> TrainingData:
     for node in cfg.validation.values():
         config.build(node)
     check_callbacks(cfg)
+    check_length(cfg)
     kind, arguments = model_class(cfg)
     if "text" not in kind.sides:  # type: ignore[attr-defined]
         raise config.ConfigError(
@@ -41,7 +42,24 @@ def check(cfg: DictConfig) -> TrainingData:
         )
     data = build_data(cfg)
     check_terms(cfg, data)
+    terms = {name: config.build(node) for name, node in cfg.regularizer.items()}
+    check_sides(terms, moving=config.build(cfg.finetune).sides_of(kind))
     return data
+
+
+def check_length(cfg: DictConfig) -> None:
+    """`ConfigError` for a training without an end, or one that ends before the warm-up does."""
+    steps, epochs, time = (cfg.trainer.get(key) for key in ("max_steps", "max_epochs", "max_time"))
+    if steps in (None, -1) and epochs is None and time is None:
+        raise config.ConfigError(
+            "trainer.max_steps: needed an end, got no limit of steps, epochs or time. Set trainer.max_epochs=N."
+        )
+    warmup = cfg.schedule.get("warmup_steps", 0)
+    if steps is not None and 0 < steps <= warmup:
+        raise config.ConfigError(
+            f"schedule.warmup_steps: needed fewer than the {steps} steps of the training, got {warmup}. "
+            f"Set schedule.warmup_steps={steps // 10}, or train longer."
+        )
 
 
 def check_callbacks(cfg: DictConfig) -> None:

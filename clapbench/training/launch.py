@@ -35,6 +35,7 @@ def run(work: Callable[[Any], None], job: Any, *, n: int) -> None:
         work(job)
         return
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP warns where every parameter is in use
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it tells of each that it ends
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,7 +54,10 @@ def run(work: Callable[[Any], None], job: Any, *, n: int) -> None:
     except multiprocessing.ProcessExitedException as ended:
         if STATE.asked is not None:
             raise Stopped(STATE.asked) from None
-        raise RuntimeError(f"a training process ended by itself: {ended}") from ended
+        raise ValueError(
+            f"a process of the training was ended from outside ({ended}). Type the same command again to go on from "
+            f"its last checkpoint."
+        ) from ended
     except multiprocessing.ProcessRaisedException as raised:
         raise raised_there(str(raised)) from None
     finally:

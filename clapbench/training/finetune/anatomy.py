@@ -22,7 +22,7 @@ Part = Annotated[str, Rule(f"one of {', '.join(PARTS)}", PARTS.__contains__, "te
 Cut = Literal["features", "states", "heard"]
 
 
-def prefixes(encoder: Encoder) -> Mapping[str, tuple[str, ...]]:
+def prefixes(encoder: Encoder | type[Encoder]) -> Mapping[str, tuple[str, ...]]:
     """The beginnings of names by part, of the parts that the encoder has."""
     declared = {
         f"{side}.{kind}": found

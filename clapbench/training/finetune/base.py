@@ -69,6 +69,17 @@ class Finetune(ABC):
         encoder.train = partial(train_only, encoder, frozenset(trained))  # type: ignore[method-assign]
         encoder.train()
 
+    @abstractmethod
+    def asks_for(self) -> set[str]:
+        """The parts of `anatomy.PARTS` that move where an encoder has them, as far as the configuration tells."""
+
+    def sides_of(self, encoder: type[Encoder]) -> set[str]:
+        """The sides that move in encoders of this class, told without weights; both where it declares no parts."""
+        declared = anatomy.prefixes(encoder)
+        moving = {name for part in self.asks_for() for name in declared.get(part, ())}
+        sides = {part.partition(".")[0] for part, names in declared.items() if moving & set(names)}
+        return sides if declared and anatomy.REST not in self.asks_for() else set(encoder.sides)
+
     def moving_sides(self, encoder: Encoder) -> set[str]:
         """The sides whose features training changes."""
         return anatomy.moving_sides(encoder)

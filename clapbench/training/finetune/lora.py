@@ -9,13 +9,14 @@ Source: Hu et al. 2022 (LoRA: Low-Rank Adaptation of Large Language Models), sec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from clapbench.encoders.base import Encoder
 from clapbench.kinds import Count, Positive, Share, Side, Text
 from clapbench.training.finetune import anatomy
-from clapbench.training.finetune.base import Finetune, Mode, who
+from clapbench.training.finetune.base import Finetune, who
 
 ADAPTER = "default"  # peft's name for the only one
 
@@ -37,23 +38,18 @@ class Lora(Finetune):
         sides: Sequence[Side] = ("text",),
         targets: Sequence[Text] = ("query", "value", "qkv"),
         heads: bool = True,
-        mode: Mode = "eval",
-        audio_rate: Positive = 1.0,
-        text_rate: Positive = 1.0,
-        head_rate: Positive = 1.0,
-        gradient_checkpointing: bool = False,
+        **arguments: Any,
     ) -> None:
-        super().__init__(
-            mode=mode,
-            audio_rate=audio_rate,
-            text_rate=text_rate,
-            head_rate=head_rate,
-            gradient_checkpointing=gradient_checkpointing,
-        )
+        super().__init__(**arguments)
         if not sides or not set(sides) <= {"audio", "text"}:
             raise ValueError(f"finetune.sides: needed audio, text or both, got {list(sides)}.")
         self.rank, self.alpha, self.dropout = rank, alpha, dropout
         self.sides, self.targets, self.heads = tuple(sides), tuple(targets), heads
+
+    def asks_for(self) -> set[str]:
+        """Towers of its sides, and their heads."""
+        kinds = ("tower", "head") if self.heads else ("tower",)
+        return {f"{side}.{kind}" for side in self.sides for kind in kinds}
 
     def choose(self, encoder: Encoder) -> None:
         """Puts adapters into the towers, one for each layer that is a target."""

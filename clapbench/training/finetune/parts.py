@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from clapbench.encoders.base import Encoder
-from clapbench.kinds import Positive
 from clapbench.training.finetune import anatomy
 from clapbench.training.finetune.anatomy import PARTS, REST, Part
-from clapbench.training.finetune.base import Finetune, Mode, who
+from clapbench.training.finetune.base import Finetune, who
 
 
 class Parts(Finetune):
@@ -22,19 +22,9 @@ class Parts(Finetune):
         self,
         *,
         moves: Sequence[Part],
-        mode: Mode = "eval",
-        audio_rate: Positive = 1.0,
-        text_rate: Positive = 1.0,
-        head_rate: Positive = 1.0,
-        gradient_checkpointing: bool = False,
+        **arguments: Any,
     ) -> None:
-        super().__init__(
-            mode=mode,
-            audio_rate=audio_rate,
-            text_rate=text_rate,
-            head_rate=head_rate,
-            gradient_checkpointing=gradient_checkpointing,
-        )
+        super().__init__(**arguments)
         unknown = [part for part in moves if part not in PARTS]
         if unknown or not moves:
             raise ValueError(
@@ -42,6 +32,10 @@ class Parts(Finetune):
                 f"got {f'{unknown[0]!r}' if unknown else 'none'}."
             )
         self.moves = tuple(moves)
+
+    def asks_for(self) -> set[str]:
+        """What the configuration lists."""
+        return set(self.moves)
 
     def choose(self, encoder: Encoder) -> None:
         """Every parameter of the parts moves."""
