@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -33,6 +34,10 @@ def check(cfg: DictConfig) -> TrainingData:
         )
     for node in cfg.validation.values():
         config.build(node)
+    if cfg.ckpt_path not in (None, "last") and not Path(cfg.ckpt_path).expanduser().is_file():
+        raise config.ConfigError(
+            f"ckpt_path: needed last, null or an existing file, got {cfg.ckpt_path}. Correct it."
+        )
     check_callbacks(cfg)
     check_length(cfg)
     kind, arguments = model_class(cfg)

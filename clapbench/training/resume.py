@@ -117,9 +117,7 @@ def find(cfg: DictConfig, recipe: Mapping[str, Any], *, weights: Path, last: Pat
         return Found()
     path = last if cfg.ckpt_path == "last" else Path(cfg.ckpt_path).expanduser()
     if not path.is_file():
-        if cfg.ckpt_path == "last":
-            return Found()
-        raise ConfigError(f"ckpt_path: needed last, null or an existing file, got {path}. Correct it.")
+        return Found()
     held = read_checkpoint(path)
     check_same(held["hyper_parameters"], recipe, what=path, remedy="or ckpt_path=null to start anew")
     return Found(checkpoint=path, step=int(held["global_step"]))

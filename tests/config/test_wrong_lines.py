@@ -178,7 +178,7 @@ TRAIN = {
     "ckpt_path=nowhere.ckpt": "ckpt_path: needed last, null or an existing file",
     "save_every=0": "save_every: needed",
     "force=maybe": "force: needed true or false",
-    "data.bach_size=4": "Did you mean 'data.batch_size'?",
+    "data.bach_size=4": "Did you mean data.batch_size?",
     "data.batch_size=0": "data.batch_size: needed a whole number of pairs, 1 or more",
     "data.batch_size=1": "objective: needed two pairs or more in a batch",
     "data.batch_size=1 regularizer=[variance,centroid]": "regularizer.variance: needed two pairs or more",

@@ -78,12 +78,12 @@ def test_a_sweep_ends_after_the_batch_and_leaves_nothing_behind(
     assert not [path for path in outputs.rglob(".*") if path.name != ".hydra"]
 
 
-def test_a_training_ends_and_says_that_nothing_is_saved(tmp_path: Path) -> None:
+def test_a_training_ends_and_says_how_to_go_on(tmp_path: Path) -> None:
     small = ["data.neutral=1", "data.varied=1", "data.batch_size=4", "model.pretrained=false"]
     small += [f"validation.{bench}.n=5" for bench in ("order", "attribute")]
     done = interrupted(tmp_path, "train.py", *small, number=signal.SIGTERM, whole_group=False)
     assert done.returncode == 143, done.stderr
-    assert "stopped by SIGTERM. Nothing of this training is saved." in done.stderr
+    assert "stopped by SIGTERM. Type the same command again to go on from" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not list(tmp_path.rglob("*.safetensors"))
 
