@@ -22,11 +22,11 @@ from pathlib import Path
 from clapbench.encoders.mini import MiniClap
 
 class Slow(MiniClap):
-    def audio_features(self, waves):
+    def audio_states(self, heard):
         time.sleep(0.2)
         with Path("batches").open("a") as file:
             file.write("x")
-        return super().audio_features(waves)
+        return super().audio_states(heard)
 """
 
 
