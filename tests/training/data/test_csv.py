@@ -67,8 +67,8 @@ class TestFormats:
     def test_a_caption_of_one_clip_counts_once_and_that_is_said(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        given = data(tmp_path, "file,caption\na.wav,A dog\n./a.wav,A dog\nb.wav,A dog\n", names="a.wav b.wav")
-        assert told(given) == [("a.wav", "A dog"), ("b.wav", "A dog")]
+        given = data(tmp_path, "file,caption\na.wav,A dog\n./a.wav,A dog\nb.wav,A cat\n", names="a.wav b.wav")
+        assert told(given) == [("a.wav", "A dog"), ("b.wav", "A cat")]
         assert caplog.messages == []  # not before the training
         batches(given)
         assert "1 captions of" in caplog.text
@@ -203,7 +203,13 @@ class TestBroken:
         ),
         ("file;caption\na.wav;x, y\n", {}, "separator looks like ';'"),
         ("file,caption\na.wav,x\nb.wav, \n", {}, "data: .* row 2: needed a caption, caption is empty"),
-        ("file,caption\na.wav,x\n", {}, "needed 2 pairs or more to tell apart, .* has 1. Add rows"),
+        (
+            "file,caption\na.wav,x\n",
+            {},
+            "needed 2 pairs or more to tell apart, .* has 1 different clips. Add rows",
+        ),
+        ("file,caption\na.wav,x\na.wav,y\n", {}, "needed 2 pairs or more .* has 1 different clips"),
+        ("file,caption\na.wav,x\nb.wav,X.\n", {}, "needed 2 pairs or more .* has 1 different captions"),
         ("file,caption\n../a.wav,x\nb.wav,y\n", {}, "relative to data.root and below it, got '../a.wav'"),
         (
             "file,caption\na.wav,x\nb.wav,y\n",
