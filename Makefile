@@ -18,7 +18,7 @@ demo: install  ## the whole study on embedded models and benchmarks, into output
 test: install  ## the test suite, in two processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-torture: install  ## the slow tests: full-size models trained, saved and evaluated
+torture: install  ## the slow tests: full-size models trained, several processes, every command of docs/train.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 
 lint: install  ## ruff and mypy

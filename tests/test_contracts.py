@@ -147,7 +147,10 @@ def test_only_a_model_without_text_cannot_be_trained() -> None:
     assert set(models(Encoder)) - set(TRAINABLE) == {"m2d_stacked"}
 
 
-@pytest.mark.parametrize("model", TRAINABLE)
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(one, marks=() if one.startswith("mini") else pytest.mark.slow) for one in TRAINABLE],
+)
 class TestTraining:
     @pytest.fixture(autouse=True)
     def _short(self, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

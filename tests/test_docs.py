@@ -78,6 +78,7 @@ def test_the_commands_of_the_first_hour_are_there(line: list[str], composed: Com
             check(cfg)
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_on_training_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

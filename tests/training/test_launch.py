@@ -13,6 +13,7 @@ from clapbench import sheets
 from clapbench.training import fit, launch
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(composed: Compose, tmp_path: Path) -> None:
     shared = (
         *BRIEF,

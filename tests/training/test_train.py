@@ -168,6 +168,7 @@ def test_two_trainings_into_one_folder_are_refused(command: Command, tmp_path: P
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_the_printed_command_evaluates_the_bag(command: Command, tmp_path: Path) -> None:
     done = command("train.py", "experiment=mini_bag", *BRIEF)
     assert done.returncode == 0, done.stderr
