@@ -41,6 +41,11 @@ def decisive(recipe: Mapping[str, Any]) -> dict[str, Any]:
     found = {key: recipe[key] for key in keys if key in recipe}
     of_trainer = (*TRAINER, "val_check_interval") if watched else TRAINER
     found["trainer"] = {key: value for key, value in recipe["trainer"].items() if key in of_trainer}
+    if watched:  # where a callback writes decides nothing, and names the seed
+        nodes = recipe["callback"].items()
+        found["callback"] = {
+            name: {key: value for key, value in node.items() if key != "dirpath"} for name, node in nodes
+        }
     found["model"] = {key: value for key, value in recipe["model"].items() if key not in PLACES}
     return found
 

@@ -98,7 +98,9 @@ def test_what_does_not_decide_the_curve_may_change() -> None:
     other = {"model": {"name": "a", "window": None}, "trainer": {"max_steps": 4}, "seed": 0}
     with pytest.raises(ConfigError, match=r"model.window \(was 6.0, is null\), .*trainer.max_steps"):
         resume.check_same(recipe, other, what=path, remedy="")
-    watched = recipe | {"callback": {"best": {}}, "validation": {"order": {"n": 3}}}
+    watched = recipe | {"callback": {"best": {"dirpath": "a"}}, "validation": {"order": {"n": 3}}}
+    elsewhere = watched | {"callback": {"best": {"dirpath": "b"}}}
+    resume.check_same(watched, elsewhere, what=path, remedy="")
     with pytest.raises(ConfigError, match=r"validation.order.n \(was 3, is 4\)"):
         resume.check_same(watched, watched | {"validation": {"order": {"n": 4}}}, what=path, remedy="")
 

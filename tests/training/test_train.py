@@ -16,7 +16,7 @@ from trainings import BRIEF, equal, weights
 from clapbench import cli, sheets
 from clapbench.config import ConfigError
 from clapbench.running import evaluate
-from clapbench.training import fit, result
+from clapbench.training import fit, result, table
 from clapbench.training.learn import NotFiniteError
 
 
@@ -159,6 +159,22 @@ def test_trainings_of_one_command_end_in_one_table(
     assert "over seeds" in told
     assert len({row["sha256"] for row in rows}) == 4
     GlobalHydra.instance().clear()
+
+
+def test_seeds_are_pooled_over_one_configuration_alone() -> None:
+    def record(name: str, seed: int, h: float, lr: float = 1.0) -> dict:
+        best = {"best": {"monitor": "order/H", "dirpath": name}}
+        recipe = {"seed": seed, "data": {"seed": seed}, "content": {"seed": seed}, "optimizer": {"lr": lr}}
+        recipe |= {"model": {"name": "mini"}, "trainer": {"max_steps": 3}, "callback": best}
+        return {"name": name, "recipe": recipe, "after": {"order/H": h}}
+
+    records = [record(f"a-seed{seed}", seed, 0.7 + seed / 10) for seed in (0, 1)]
+    others = [record(f"b-seed{seed}", seed, 0.1, lr=2.0) for seed in (0, 1)]
+    alone = record("c-seed0", 0, 0.5, lr=3.0)
+    assert list(table.seeds_of([*records, *others, alone], ["order/H"])) == [
+        ["a", "2", "0.750 [0.115, 1.385]"],
+        ["b", "2", "0.100 [0.100, 0.100]"],
+    ]
 
 
 def test_two_trainings_into_one_folder_are_refused(command: Command, tmp_path: Path) -> None:
