@@ -141,6 +141,9 @@ class Cell:
     versions: dict[str, str] = field(default_factory=dict)
     git_sha: str | None = None
     created: str | None = None  # ISO 8601, UTC
+    recipe: str | None = None  # how the model was made, whatever its seed; None: no other model shares it
+    family: str | None = None  # recipes that are kin; None: the recipe is alone
+    seed: int | None = None  # of the model's training; None: not known
     schema: int = SCHEMA
 
     @property

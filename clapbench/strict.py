@@ -231,6 +231,9 @@ CELL: dict[str, Check] = {
     "near_ties": _count(),
     "runtime_s": _record(_number(0)),
     "versions": _record(_text()),
+    "recipe": _text(null=True),
+    "family": _text(null=True),
+    "seed": _count(null=True),
     "git_sha": _text(null=True),
     "created": _optional(_time),
 }
