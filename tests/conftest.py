@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,28 @@ os.environ.pop("COLUMNS", None)  # the width of whatever terminal the tests are 
 
 Compose = Callable[..., DictConfig]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A job that Hydra runs here sets the root logger up, for a terminal that is gone with the test."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    disabled = {name: one.disabled for name, one in loggers().items()}
+    yield
+    root.setLevel(level)
+    for handler in [one for one in root.handlers if one not in handlers]:
+        root.removeHandler(handler)
+    for handler in [one for one in handlers if one not in root.handlers]:
+        root.addHandler(handler)
+    for name, one in loggers().items():
+        one.disabled = disabled.get(name, False)
+
+
+def loggers() -> dict[str, logging.Logger]:
+    """The loggers that there are."""
+    known = logging.root.manager.loggerDict
+    return {name: one for name, one in known.items() if isinstance(one, logging.Logger)}
 
 
 @pytest.fixture
