@@ -5,7 +5,8 @@ gradients, in evaluation mode and in float32 whatever the precision around them,
 
     audio   waves -> heard -> states -> features        text   captions -> states -> features
 
-What a clip is *heard* as takes as much room as its sound, so it is kept only where that is asked for, and in memory.
+What a clip is *heard* as takes as much room as its sound, so it is kept only where that is asked for: where one pool
+of clips serves many trainings.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from clapbench.training.finetune import anatomy
 from clapbench.training.store import RowStore
 
 RECIPE = 1  # of what is kept: another number makes all of it again
-HEARD = 4 << 30  # bytes of what the audio tower hears; more of a pool is heard again each time
+HEARD = 4 << 30  # bytes that one training adds of what the audio tower hears; more is heard again each time
 PASSING = 1 << 30  # bytes of rows that no later training reads; clips without end would fill any memory
 
 
@@ -51,12 +52,12 @@ class Features:
         self.cuts = {side: anatomy.cut_of(encoder, side=side) for side in ("audio", "text")}
         self.stores: dict[str, RowStore] = {}
         for side, cut in self.cuts.items():
-            if cut != "heard":
-                kept = folder is not None and content is not None
-                key = key_of([RECIPE, content, side, cut, digest(encoder, side=side)])[:16] if kept else ""
-                self.stores[side] = RowStore(folder / key if folder is not None and kept else None)
-            elif side == "audio" and keep_heard:
-                self.stores[side] = RowStore(most=HEARD)
+            if cut == "heard" and not (side == "audio" and keep_heard):
+                continue
+            place = None
+            if folder is not None and content is not None:
+                place = folder / key_of([RECIPE, content, side, cut, digest(encoder, side=side)])[:16]
+            self.stores[side] = RowStore(place, most=HEARD if cut == "heard" else None)
         self.sounds: dict[str, str] = {}  # what tells a clip's sound from all others, by the clip's name
         self.passing = RowStore(most=PASSING)  # of clips of which that is not known: for this training alone
 
@@ -167,9 +168,12 @@ class Features:
 def digest(encoder: Encoder, *, side: str) -> str:
     """SHA-256 of the weights that the rows of a side depend on: its own before the cut, and those of no part."""
     found = hashlib.sha256()
-    own = {f"{side}.tower", f"{side}.head"}
-    if anatomy.cut_of(encoder, side=side) == "states":
-        own = {f"{side}.tower"}
+    before: dict[anatomy.Cut, set[str]] = {
+        "features": {f"{side}.tower", f"{side}.head"},
+        "states": {f"{side}.tower"},
+        "heard": set(),
+    }
+    own = before[anatomy.cut_of(encoder, side=side)]
     for key, value in encoder.state_dict().items():
         parts = anatomy.parts_of(key, encoder)
         if not parts or parts & own:

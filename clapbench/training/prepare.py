@@ -30,7 +30,8 @@ UNITS = {"audio": "clip", "text": "caption"}
 def prepare(features: Features, data: NumberedPairs, *, swapped: bool) -> set[str]:
     """Fills the stores of ``features`` with all of ``data``, which has an end; nothing where nothing can be kept.
 
-    What a tower that moves hears is not computed ahead: it takes no model, and is kept as it comes up.
+    What a tower that moves hears is not computed ahead: it takes no model, and is kept as it comes up, for later
+    trainings too.
 
     ``swapped``: with the swapped captions. Returns the names of clips that cannot be read, which ``data`` must leave
     out from here on, where it skips them; raises `ClipError` for the first where it does not, and ValueError where the
@@ -39,8 +40,11 @@ def prepare(features: Features, data: NumberedPairs, *, swapped: bool) -> set[st
     start, before = time.perf_counter(), {side: len(store) for side, store in features.stores.items()}
     left_out: set[str] = set()
     try:
-        if "audio" in features.stores and features.cuts["audio"] != "heard":
-            left_out = prepare_clips(features, data)
+        if "audio" in features.stores:
+            first = first_of(data)
+            features.sounds = {clip: data.identity(number) for clip, number in first.items()}
+            if features.cuts["audio"] != "heard":
+                left_out = prepare_clips(features, data, first)
         if "text" in features.stores:
             prepare_captions(features, data, swapped=swapped)
     finally:
@@ -52,13 +56,17 @@ def prepare(features: Features, data: NumberedPairs, *, swapped: bool) -> set[st
     return left_out
 
 
-def prepare_clips(features: Features, data: NumberedPairs) -> set[str]:
-    """Each distinct clip once. ``data`` stops to decode; returns the clips that cannot be read."""
+def first_of(data: NumberedPairs) -> dict[str, int]:
+    """The number of the first pair of each distinct clip."""
     assert data.n_pairs is not None, "pairs without end cannot be prepared"
-    first: dict[str, int] = {}  # pair of each clip
+    first: dict[str, int] = {}
     for number in range(data.n_pairs):
         first.setdefault(data.pair(number).clip, number)
-    features.sounds = {clip: data.identity(number) for clip, number in first.items()}
+    return first
+
+
+def prepare_clips(features: Features, data: NumberedPairs, first: dict[str, int]) -> set[str]:
+    """Each distinct clip once. ``data`` stops to decode; returns the clips that cannot be read."""
     left_out: set[str] = set()
 
     def encode(clips: Sequence[str], n: int) -> None:

@@ -36,7 +36,7 @@ MOST = 0.5  # share of what is free that rows may take
 class RowStore:
     """Tensors by key, a text of any length; their shapes may differ. Without a ``folder`` they stay in memory.
 
-    ``most`` is how many bytes are held in memory before no more rows are taken; None: no limit. A row is never changed:
+    ``most`` is how many bytes are taken before no more rows are; None: no limit. A row is never changed:
     of two under one key the first counts. What `get` gives is the store's own memory.
     """
 
@@ -45,7 +45,7 @@ class RowStore:
         self._held: dict[str, Tensor] = {}  # rows in memory
         self._shards: dict[str, Any] = {}  # the opened shard of each row on disk
         self._seen: set[str] = set()  # names of shards
-        self._bytes, self._written = 0, time.monotonic()
+        self._bytes, self._taken, self._written = 0, 0, time.monotonic()
         self.reload()
 
     def __contains__(self, key: str) -> bool:
@@ -70,10 +70,11 @@ class RowStore:
     def put(self, rows: Mapping[str, Tensor]) -> None:
         """Keeps rows by key; with a folder on disk too, at the latest at the next `flush`."""
         for key, given in rows.items():
-            if key not in self and (self.most is None or self._bytes + given.nbytes <= self.most):
+            if key not in self and (self.most is None or self._taken + given.nbytes <= self.most):
                 row = given.detach().to("cpu", copy=True).contiguous()
                 self._held[hashed(key)] = row
                 self._bytes += row.nbytes
+                self._taken += row.nbytes
         full = len(self._held) >= ROWS_A_SHARD or self._bytes >= BYTES_A_SHARD
         if full or time.monotonic() - self._written >= SECONDS_A_SHARD:
             self.flush()

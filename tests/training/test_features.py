@@ -261,6 +261,21 @@ def test_what_is_heard_is_kept_as_it_comes_and_does_not_depend_on_its_batch() ->
     assert data.decoded == []
 
 
+def test_what_is_heard_serves_later_trainings_whatever_their_weights(tmp_path: Path) -> None:
+    for seed, heard in ((0, 5), (1, 0)):
+        encoder, _ = applied("all")
+        with torch.no_grad():
+            for weight in encoder.parameters():
+                weight.add_(seed)
+        features, data = Features(encoder, content={}, folder=tmp_path, keep_heard=True), Listed()
+        prepare(features, data, swapped=False)
+        data.is_kept = features.is_kept
+        rows = features.audio(next(iter(data.train_dataloader())).waves if seed else waves(), CLIPS)
+        assert rows.requires_grad
+        assert encoder.calls["heard"] == heard
+        features.flush()
+
+
 def test_broken_clips_are_raised_or_left_out(tmp_path: Path) -> None:
     encoder, _ = applied("text")
     features = Features(encoder, content={}, folder=tmp_path)
