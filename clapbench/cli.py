@@ -1,4 +1,4 @@
-"""The command `clapbench`: evaluate, train, report, compare, fetch, ls. Each reads its own arguments.
+"""The command `clapbench`: evaluate, train, report, study, compare, fetch, ls. Each reads its own arguments.
 
 Nothing slow is imported before it is known what to do: help and a wrong name are answered at once.
 """
@@ -16,11 +16,12 @@ PROGRAMS = {
     "evaluate": "score and probe a model on a benchmark, or with -m a sweep of them",
     "train": "train a model with regularisers, or with -m several",
     "report": "the summary of a sweep again, from disk",
+    "study": "what a study will test, locked before its cells exist",
     "compare": "two models on the same items",
     "fetch": "weights, tokenizers and archives ahead",
     "ls": "sweeps and cells on disk",
 }
-MODULES = {"report": "clapbench.report.__main__"}
+MODULES = {"report": "clapbench.report.__main__", "study": "clapbench.study.__main__"}
 HELP = {
     "evaluate": """usage: {program} [-m] [KEY=VALUE ...]
 

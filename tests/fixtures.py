@@ -180,8 +180,21 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         "ddp": lambda folder: ["trainer.accelerator=cpu"],
     },
     "logger": {"none": nothing, "csv": nothing, "wandb": lambda folder: ["logger.mode=offline"]},
+    "arm": dict.fromkeys(
+        [
+            "none",
+            *(f"entropy_{dose}" for dose in ("-0.3", "-0.1", "0.1", "1")),
+            *(f"{term}_{dose}" for term in ("centroid", "vicreg") for dose in ("0.3", "1", "3")),
+        ],
+        nothing,
+    ),
     "experiment": dict.fromkeys(
-        ["demo", "mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"], nothing
+        [
+            "demo",
+            *("mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"),
+            *("regularizer_study", "regularizer_study_small"),
+        ],
+        nothing,
     ),
 }
 

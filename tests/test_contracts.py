@@ -468,6 +468,11 @@ def test_an_experiment_composes_under_the_root_it_is_for(
         check(composed("evaluate", *chosen))
 
 
+@pytest.mark.parametrize("name", yamls("arm"))
+def test_an_arm_composes_over_a_training(name: str, composed: Compose, tmp_path: Path) -> None:
+    config.check(composed("train", *overrides("arm", name, tmp_path)), root="train")
+
+
 @pytest.mark.parametrize("group", ["model", "bench", "objective", "regularizer", "finetune"])
 def test_every_argument_has_a_kind(group: str) -> None:
     """A key without an annotation is one that nobody checks."""

@@ -24,7 +24,9 @@ from clapbench.config.conf import ConfigError, unknown
 from clapbench.config.schema import ROOTS
 
 # What tells trainings apart, where it is typed.
-NAMING = ("objective", "regularizer", "finetune", "data", "seed")
+NAMING = ("objective", "regularizer", "arm", "finetune", "data", "seed")
+# Groups without a key of their own: a yaml of theirs sets keys of others, by the program that takes them.
+OVERLAYS = {"evaluate": ("experiment",), "train": ("experiment", "arm")}
 LISTS = ("regularizer", "callback", "hydra")  # groups of which a list is chosen
 # A bare word of a value, where Hydra would see a number or a truth value; not inside quotes or ${...}.
 WORD = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\$\{[^}]*\})|([^\s,\[\]{}:'"()]+)""")
@@ -136,7 +138,7 @@ def check_choices(lines: Sequence[str], *, within: Sequence[Path] | None) -> Non
             )
         for name in chosen(override):
             if name not in conf.choices(group, within=within) and not (
-                name is None and group == "experiment"
+                name is None and group in OVERLAYS["train"]
             ):
                 raise unknown(group, name, conf.choices(group, within=within))
 
@@ -161,11 +163,11 @@ def check_keys(lines: Sequence[str], *, root: str) -> None:
             raise ConfigError(f"{override.input_line!r}: needed KEY=VALUE, got no key.")
         if first == "hydra":
             check_hydra_key(key, override.value())
-        if first in ("hydra", "experiment") or "/" in first or override.package is not None:
+        if first in ("hydra", *OVERLAYS[root]) or "/" in first or override.package is not None:
             continue
         if first not in known:
             other = "train" if root == "evaluate" else "evaluate"
-            if first in fields_of(ROOTS[other]):
+            if first in fields_of(ROOTS[other]) or first in OVERLAYS[other]:
                 raise ConfigError(
                     f"key {key!r} belongs to {other}.py, this is {root}.py. Type: python {other}.py ..."
                 )
@@ -230,13 +232,12 @@ def _as_text(text: str) -> str:
 def check_experiments(lines: Sequence[str], *, root: str) -> None:
     """Refuses an experiment that sets what only the other program has."""
     other = "train" if root == "evaluate" else "evaluate"
-    for override in parsed([line for line in lines if line.lstrip("+").startswith("experiment=")]):
-        for name in chosen(override):
-            if name in conf.choices("experiment") and name not in experiments_of(root):
-                raise ConfigError(
-                    f"experiment {name!r} belongs to {other}.py, this is {root}.py. "
-                    f"Type: python {other}.py experiment={name}"
-                )
+    for path in experiments(lines):
+        if (name := path.stem) not in experiments_of(root):
+            raise ConfigError(
+                f"experiment {name!r} belongs to {other}.py, this is {root}.py. "
+                f"Type: python {other}.py experiment={name}"
+            )
 
 
 def readable(line: str, typed: Sequence[str], *, root: str) -> str:
@@ -335,12 +336,24 @@ def _is_text(kind: Any) -> bool:
 
 
 def trained_name(typed: Sequence[str]) -> str | None:
-    """The override that tells trainings apart by what was typed of `NAMING`; None beside a name."""
+    """The override that tells trainings apart by what was typed of `NAMING`; None beside a name, typed or set."""
     keys = {override.key_or_group for override in parsed(typed)}
     told = [key for key in NAMING if key in keys]
-    if keys & {"name", "model.name"} or not told:
+    if (
+        keys & {"name", "model.name"}
+        or not told
+        or any("name" in conf.sets(one) for one in experiments(typed))
+    ):
         return None
     return f"name='${{clapbench.trained_name:{'+'.join(told)}}}'"
+
+
+def experiments(typed: Sequence[str]) -> list[Path]:
+    """The yaml files of the experiments that a command line chooses."""
+    known = conf.choices("experiment")
+    lines = [line for line in typed if line.lstrip("+").startswith("experiment=")]
+    names = [name for override in parsed(lines) for name in chosen(override)]
+    return [conf.find("experiment", name) for name in names if name in known]
 
 
 def name_of_training(told: str, *, _root_: DictConfig) -> str:
