@@ -21,7 +21,7 @@ PROGRAMS = {
     "fetch": "weights, tokenizers and archives ahead",
     "ls": "sweeps and cells on disk",
 }
-MODULES = {"report": "clapbench.report.__main__", "study": "clapbench.study.__main__"}
+MODULES = {"report": "clapbench.report.__main__", "study": "clapbench.report.study"}
 HELP = {
     "evaluate": """usage: {program} [-m] [KEY=VALUE ...]
 

@@ -19,14 +19,20 @@ HEADS = {"rankme_audio": "rank\naudio", "rankme_text": "rank\ntext", "gap_angle_
 
 
 def row_of(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A training as a row: what it was, and every number after the last step."""
+    """A training as a row: what it was, and every number after the last step.
+
+    ``weight.NAME`` is the weight of a regulariser, empty where there is none of that name.
+    """
     recipe = found["recipe"]
     return {
         "name": found["name"],
         **result.terms_of(recipe),
+        **{f"weight.{name}": node["weight"] for name, node in (recipe["regularizer"] or {}).items()},
         "seed": recipe["seed"],
         "steps": found["steps"],
         "seconds": found["seconds"],
+        "created": recipe["created"],
+        "git_sha": recipe["git_sha"],
         "sha256": found["sha256"],
         **{key: value for key, value in found["after"].items() if not key.startswith("train/")},
     }

@@ -1,0 +1,87 @@
+"""The command ``clapbench study``: what a study is to test, and what its trainings say of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from clapbench.console import complain, tell
+
+EPILOG = """FILE is a study.yaml, or the name of one in conf/study; docs/registration.md tells what stands in it. Exit
+code 0: done; 1: something could not be read or written, and one line says what; 2: a mistake on this command line."""
+FIGURES = ("doses_h", "doses_rank", "h_over_rank", "moved")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command takes."""
+    found = argparse.ArgumentParser(
+        prog="clapbench study",
+        description="Names what a study will test before its cells exist, and tells what came of it.",
+        epilog=EPILOG,
+    )
+    parts = found.add_subparsers(dest="part", required=True, metavar="PART")
+    lock = parts.add_parser("lock", help="hold a study to what it states: hash and date go beside it")
+    lock.add_argument("file", metavar="FILE", help="a study.yaml, or a name in conf/study")
+    doses = parts.add_parser("doses", help="what trainings at several doses of regularisers say, over seeds")
+    doses.add_argument("folder", type=Path, help="what a sweep of trainings wrote: it holds trainings.csv")
+    doses.add_argument("--study", metavar="FILE", help="whose registered tests are made")
+    doses.add_argument("--out", type=Path, help="where tables and figures go (default: FOLDER/doses)")
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns the exit code."""
+    given = parser().parse_args(arguments)
+    try:
+        if given.part == "lock":
+            lock(found_at(given.file))
+        else:
+            study = found_at(given.study) if given.study else None
+            show_doses(given.folder, study=study, out=given.out)
+    except (OSError, ValueError) as error:
+        complain(f"error: {error}")
+        return 1
+    return 0
+
+
+def found_at(given: str) -> Path:
+    """The file that a user means: a path, or the name of a study in conf/study."""
+    from clapbench import config
+
+    return Path(given) if given.endswith((".yaml", ".yml")) else config.find("study", given)
+
+
+def lock(path: Path) -> None:
+    """Locks a study and says so."""
+    from clapbench.study import registration
+
+    made = registration.lock(path)
+    tell(f"{registration.lock_of(path)}: locked {registration.day(made.locked)}, SHA-256 {made.sha256}")
+
+
+def show_doses(folder: Path, *, study: Path | None, out: Path | None) -> None:
+    """Prints and writes what the trainings of a folder say: tables as CSV and Markdown, figures as SVG and PNG."""
+    from clapbench import files, grid
+    from clapbench.report import dose_tables, doses
+    from clapbench.study.registration import registered
+
+    found = dose_tables.find(folder, registered(study) if study else None)
+    out = out or folder / "doses"
+    for name, rows in found.rows.items():
+        files.write_text(out / f"{name}.csv", rows.csv)
+    files.write_text(out / "tables.md", dose_tables.markdown(found))
+    drawn = (
+        doses.over_doses(found.design),
+        doses.over_doses(found.design, number="rankme_text"),
+        doses.over_probe(found.design),
+        doses.what_moved(found.design),
+    )
+    for name, figure in zip(FIGURES, drawn, strict=True):
+        doses.save(figure, out, name=name)
+    for table in dose_tables.tables(found):
+        grid.show(table)
+    tell(found.came_first)
+    if found.design.left_out:
+        tell(f"left out: {len(found.design.left_out)} trainings of seeds that not every arm has")
+    tell(f"tables and figures: {out}")
