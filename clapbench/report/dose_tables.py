@@ -12,10 +12,10 @@ from clapbench.report.wording import number, p_value
 from clapbench.results.rows import Rows, rows_of_records
 from clapbench.statistics.blocks import Effect
 from clapbench.study.doses import design as designs
+from clapbench.study.doses.claims import Claim, judge
 from clapbench.study.doses.design import Design
 from clapbench.study.doses.levels import AtLevel, Mediation, at_levels, mediation
 from clapbench.study.doses.responses import Arm, Response, arms, responses
-from clapbench.study.doses.tested import Tested, tested
 from clapbench.study.registration import Registered
 
 SCORE = "H"
@@ -29,7 +29,7 @@ class Findings:
 
     design: Design
     registered: Registered | None
-    tested: tuple[Tested, ...]
+    claims: tuple[Claim, ...]
     arms: tuple[Arm, ...]
     responses: tuple[Response, ...]
     levels: tuple[AtLevel, ...]
@@ -46,7 +46,7 @@ class Findings:
     def rows(self) -> dict[str, Rows]:
         """Every table by the name of its file."""
         return {
-            "tested": rows_of_records([one._asdict() for one in self.tested]),
+            "claims": rows_of_records([one._asdict() for one in self.claims]),
             "arms": rows_of_records([_flat(one) for one in self.arms]),
             "responses": rows_of_records([_flat(one) for one in self.responses]),
             "levels": rows_of_records([one._asdict() for one in self.levels]),
@@ -61,7 +61,7 @@ def find(folder: Path, registered: Registered | None) -> Findings:
     return Findings(
         design=design,
         registered=registered,
-        tested=tuple(tested(registered.study, design)) if registered else (),
+        claims=tuple(judge(registered.study, design)) if registered else (),
         arms=tuple(arms(design, design.numbers)),
         responses=tuple(responses(design)),
         levels=tuple(
@@ -106,10 +106,10 @@ def _flat(one: Any) -> dict[str, Any]:
 def tables(found: Findings) -> list[Table]:
     """What people read: the registered tests first."""
     shown = [arm_table(found, bench) for bench in found.design.benches]
-    return [*([test_table(found)] if found.tested else []), *shown, level_table(found)]
+    return [*([claim_table(found)] if found.claims else []), *shown, level_table(found)]
 
 
-def test_table(found: Findings) -> Table:
+def claim_table(found: Findings) -> Table:
     """Every registered test."""
     columns = [
         Column("claim", name=True),
@@ -132,9 +132,9 @@ def test_table(found: Findings) -> Table:
                 "–" if one.holds is None else "yes" if one.holds else "no",
             ]
         )
-        for one in sorted(found.tested, key=lambda one: not one.check)
+        for one in sorted(found.claims, key=lambda one: not one.check)
     ]
-    return Table(columns, lines, title="registered", caption=[CAPTION], file="tested.csv")
+    return Table(columns, lines, title="registered", caption=[CAPTION], file="claims.csv")
 
 
 CAPTION = (

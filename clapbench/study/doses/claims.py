@@ -14,7 +14,7 @@ from clapbench.study.registration import Contrast, Slope, Study, Within
 WORDS = {"positive": "rises", "negative": "falls", "either": "changes", "none": "stays"}
 
 
-class Tested(NamedTuple):
+class Claim(NamedTuple):
     """One registered test on one benchmark. ``p_holm`` is over the findings; a check has none."""
 
     claim: str
@@ -31,7 +31,7 @@ class Tested(NamedTuple):
     blocks: int | None
 
 
-def tested(study: Study, design: Design) -> list[Tested]:
+def judge(study: Study, design: Design) -> list[Claim]:
     """Every registered slope, contrast and correlation on every benchmark that it is on."""
     found = [one for part in (_slopes, _contrasts, _within) for one in part(study, design)]
     findings = [one for one in found if not one.check]
@@ -45,7 +45,7 @@ def tested(study: Study, design: Design) -> list[Tested]:
     return judged
 
 
-def _slopes(study: Study, design: Design) -> Iterator[Tested]:
+def _slopes(study: Study, design: Design) -> Iterator[Claim]:
     for given in study.slopes:
         for bench in benches_named(design, given.bench):
             response = slopes(
@@ -69,7 +69,7 @@ def words_of_slope(given: Slope) -> str:
     return f"{given.number} {WORDS[given.sign]}{within} with {given.dose}{ends}{by}"
 
 
-def _contrasts(study: Study, design: Design) -> Iterator[Tested]:
+def _contrasts(study: Study, design: Design) -> Iterator[Claim]:
     for given in study.contrasts:
         for bench in benches_named(design, given.bench):
             response = contrast(
@@ -88,9 +88,9 @@ def words_of_contrast(given: Contrast) -> str:
     return f"{given.number} {WORDS[given.sign]} from {given.against} to {given.objective}"
 
 
-def _of_response(response: Response, *, claim: str, check: bool) -> Tested:
+def _of_response(response: Response, *, claim: str, check: bool) -> Claim:
     effect = response.effect
-    return Tested(
+    return Claim(
         claim=claim,
         bench=response.bench,
         kind=response.kind,
@@ -106,13 +106,13 @@ def _of_response(response: Response, *, claim: str, check: bool) -> Tested:
     )
 
 
-def _within(study: Study, design: Design) -> Iterator[Tested]:
+def _within(study: Study, design: Design) -> Iterator[Claim]:
     for given in study.within:
         for bench in benches_named(design, given.bench):
             found = at_level(
                 design, "within objective", probe=given.probe, score=given.score, bench=bench, sign=given.sign
             )
-            yield Tested(
+            yield Claim(
                 claim=words_of_within(given),
                 bench=bench,
                 kind="within",
