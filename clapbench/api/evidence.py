@@ -57,8 +57,8 @@ def correlate(
     models, the smallest effect that is excluded, a Bayes factor, what hangs on single models, and why something is
     missing. ``draws`` sets the sampled orders and resamples.
 
-    ``parts`` names the family of a probe that is corrected apart, ``signs`` ("positive" or "negative") what was foretold
-    of it, for a one-sided test. ``controls`` are models that cannot do the task; without it those whose ``H_high`` is
+    ``parts`` names the family of a probe that is corrected apart, ``signs`` ("positive" or "negative") what was
+    foretold of it, for a one-sided test. ``controls`` are models that cannot do the task; without it those whose ``H_high`` is
     below ``H_chance`` in all of their cells, where the frame has these columns.
 
     Probes are taken over the rows that the frame has them for; `python -m clapbench.report` also matches their number.

@@ -80,7 +80,7 @@ def bar(cell: Cell) -> Html:
 
 
 def correlations(summary: Summary) -> Table:
-    """Each predictor with H over the cells: the p corrected for the probes first, with the smallest that could be had."""
+    """Each predictor with H over the cells: the p corrected for the probes first, with the least that could be had."""
     at = f"at {summary.size.text}" if summary.differs and summary.size else ""
     floor = any(row["controls"] for row in summary.correlations)
     columns = [
@@ -142,7 +142,12 @@ def by_bench(summary: Summary) -> Table | None:
     benches = list(dict.fromkeys(bench for bench, _, _ in chosen))
     columns = [Column("probe", name=True)]
     for bench in benches:
-        columns += [Column(f"{bench}: n"), Column("Spearman"), Column("corrected p (min)"), Column("models p")]
+        columns += [
+            Column(f"{bench}: n"),
+            Column("Spearman"),
+            Column("corrected p (min)"),
+            Column("models p"),
+        ]
     lines = []
     for kind, name in dict.fromkeys((kind, name) for _, kind, name in chosen):
         rows = [chosen[bench, kind, name] for bench in benches]

@@ -130,7 +130,7 @@ def listed(listing: Path) -> Listing:
             if not (number is None or type(number) is int):
                 raise ValueError(f"matched: {number!r}")
         margin = record.get("margin", MARGIN)
-        if type(margin) not in (int, float) or not 0 < margin < 1:
+        if type(margin) not in (int, float) or not 0 <= margin < 1:
             raise ValueError(f"margin: {margin!r}")
         return Listing(names, listing.parent / record["cache_dir"], matching, float(margin))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -116,8 +116,8 @@ def table(
 
     A cell where a predictor or the score is NaN is left out of its row. What cannot be had is None, with a note.
     ``parts`` says which family a probe is corrected in (all in one without it), ``signs`` which sign, positive or
-    negative, was foretold of a probe: it is tested on that side alone. ``score_variance`` is that of each score by the sampling of items;
-    ``controls`` are models that cannot do the task.
+    negative, was foretold of a probe: it is tested on that side alone. ``score_variance`` is that of each score by the
+    sampling of items; ``controls`` are models that cannot do the task.
 
     >>> gap, h = np.random.default_rng(0).random((2, 6))
     >>> row = table({"gap": gap}, h, models="abcabc", benches="xxxyyy", coefficients=["pearson"])[0]

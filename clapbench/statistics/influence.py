@@ -57,9 +57,7 @@ def without_models(
         found = found._replace(without_controls=_without(values, scores, models, there, coefficient))
     weights = 1 - member
     if weights.sum(axis=1).min() < MIN_PAIRS:
-        return found._replace(
-            note=f"no range without one model: fewer than {MIN_PAIRS} cells would be left"
-        )
+        return found._replace(note=f"no range without one model: fewer than {MIN_PAIRS} cells would be left")
     one, *rest = weighted(values, scores, np.vstack([np.ones(len(values)), weights]), coefficient)
     without = np.array(rest)
     if np.isnan(without).any():

@@ -100,18 +100,6 @@ def _all_orders(n: int) -> Int[np.ndarray, "m n"]:
     return np.concatenate(blocks)
 
 
-class Permuted(NamedTuple):
-    """A permutation p, the smallest that these cells could have given, and the number of orders behind it.
-
-    Where orders are sampled, the smallest is that of the farthest one drawn: 1 / (m + 1), more where values tie.
-    """
-
-    p: float
-    p_min: float
-    orders: int
-    exact: bool
-
-
 class Distances(NamedTuple):
     """How far each row's coefficient is from its mean over the orders, in its standard deviations over them.
 
@@ -152,7 +140,9 @@ def distances(
         alike = (there == mask).all(axis=1)
         ours = _directions(values[np.ix_(alike, mask)], coefficient)
         chunks = np.array_split(rows[:, mask], 1 + rows.shape[0] * ours.shape[1] // CHUNK)
-        found[:, alike] = np.concatenate([_reordered(scores, chunk, coefficient) @ ours.T for chunk in chunks])
+        found[:, alike] = np.concatenate(
+            [_reordered(scores, chunk, coefficient) @ ours.T for chunk in chunks]
+        )
     found -= found.mean(axis=0)
     spread = found.std(axis=0)
     found /= np.where(spread > EQUAL, spread, np.inf)

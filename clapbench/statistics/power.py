@@ -17,9 +17,9 @@ def cells_needed(
 ) -> int | None:
     r"""How many independent cells would show an effect of ``r`` (two-sided 5 %, shared by ``tests``); None for r = 0.
 
-    $n = o + f ((z_{1 - 0.025 / \text{tests}} + z_{\text{power}}) / \operatorname{artanh} |r|)^2$, rounded up. f and o are
-    1 and 3 for Pearson, $1 + r^2 / 2$ and 3 for Spearman, 0.437 and 4 for Kendall, to which one is added, since it takes
-    few values. At least as many as have a permutation p that small: 2 / n! must be within 5 % / tests.
+    $n = o + f ((z_{1 - 0.025 / \text{tests}} + z_{\text{power}}) / \operatorname{artanh} |r|)^2$, rounded up. f and o
+    are 1 and 3 for Pearson, $1 + r^2 / 2$ and 3 for Spearman, 0.437 and 4 for Kendall, and one cell more for the few
+    values that it takes. At least as many as have a permutation p that small: 2 / n! must be within 5 % / tests.
 
     >>> cells_needed(0.3), cells_needed(0.5), cells_needed(0.94, coefficient="spearman", tests=8)
     (85, 30, 10)

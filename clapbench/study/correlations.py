@@ -24,7 +24,13 @@ from clapbench.study.matched import Measured
 EVIDENCE = ["p_maxt", "p_maxt_min", "p_joint", "p_joint_min", "tests"]
 EVIDENCE += ["p_exact", "p_exact_min", "p_exact_sampled", "p_within", "p_within_min", "p"]
 EVIDENCE += ["ci95_low", "ci95_high", "equivalence_bound", "bf10", "without_one_low", "without_one_high"]
-EVIDENCE += ["most_influential", "without_most_influential", "outliers", "without_outliers", "without_controls"]
+EVIDENCE += [
+    "most_influential",
+    "without_most_influential",
+    "outliers",
+    "without_outliers",
+    "without_controls",
+]
 EVIDENCE += ["disattenuated", "partial", "cells_needed"]
 ALIKE = ["part", "alternative", "n", "n_models", "orders", "controls", "reliability"]  # for every coefficient
 COLUMNS = ["kind", "probe", "rows", *ALIKE]

@@ -154,6 +154,7 @@ class Summary:
                 "draws": sweep.matching.draws,
                 "seed": sweep.matching.seed,
             },
+            "margin": sweep.margin,
             "correlation_with": f"H ({sweep.protocol}), pooled over benchmarks",
             "correlations": {
                 row["probe"]: {k: v for k, v in row.items() if k != "probe"} for row in self.correlations

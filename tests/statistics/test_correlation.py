@@ -19,7 +19,7 @@ from clapbench.statistics.coefficients import COEFFICIENTS, Coefficient, correla
 from clapbench.statistics.corrections import holm, max_t
 from clapbench.statistics.correlation import table
 from clapbench.statistics.influence import without_models
-from clapbench.statistics.permutation import distances, distinct, free, joint, orders, permuted, within
+from clapbench.statistics.permutation import distances, free, joint, orders, permuted, within
 from clapbench.statistics.power import cells_needed, power_line
 
 NAN = float("nan")
@@ -319,8 +319,10 @@ def test_an_outlier_is_a_model_that_makes_up_more_than_its_share_and_a_control_i
     got = without_models(x, y, names, coefficient="pearson", controls=["a", "absent"])
     assert (got.most_influential, got.outliers, got.controls) == ("d", ("d",), ("a",))
     kept = [name != "d" for name in names]
-    assert got.without_outliers == got.without_most_influential == pytest.approx(
-        stats.pearsonr(x[kept], y[kept]).statistic
+    assert (
+        got.without_outliers
+        == got.without_most_influential
+        == pytest.approx(stats.pearsonr(x[kept], y[kept]).statistic)
     )
     assert got.without_controls == pytest.approx(stats.pearsonr(x[1:], y[1:]).statistic)
     alone = without_models(x[:4], y[:4], list("abcd"), controls="ab")
@@ -366,9 +368,7 @@ def test_the_cells_needed_do_show_the_effect(coefficient: Coefficient, effect: f
     }[coefficient]
     n = cells_needed(effect, coefficient=coefficient, tests=tests)
     null = np.sort(-np.abs(by_rows(*rng.standard_normal((2, 20_000, n)), coefficient)))
-    x, y = np.moveaxis(
-        rng.standard_normal((2000, n, 2)) @ np.linalg.cholesky([[1, rho], [rho, 1]]).T, -1, 0
-    )
+    x, y = np.moveaxis(rng.standard_normal((2000, n, 2)) @ np.linalg.cholesky([[1, rho], [rho, 1]]).T, -1, 0)
     p = np.searchsorted(null, -np.abs(by_rows(x, y, coefficient)) + 1e-9, side="right") / len(null)
     share = (p <= 0.05 / tests).mean()
     assert share >= 0.78
@@ -419,9 +419,7 @@ def test_a_table_row_holds_what_the_parts_say():
         assert row.p_exact == permuted(x[None], h, free(12), coefficient=coefficient, draws=500)[0].p
         assert (row.p_exact_sampled, row.p_exact_min) == (True, 1 / 501)
         assert row.p_joint == permuted(x[None], h, joint(models, benches), coefficient=coefficient)[0].p
-        far = distances(
-            np.array(list(probes.values())), h, joint(models, benches), coefficient=coefficient
-        )
+        far = distances(np.array(list(probes.values())), h, joint(models, benches), coefficient=coefficient)
         corrected = max_t(far.rows)["ab".index(row.name)]
         assert (row.p_maxt, row.p_maxt_min, row.orders, row.tests) == (*corrected, 720, 2)
         band = interval(x, h, models, coefficient=coefficient, draws=500)

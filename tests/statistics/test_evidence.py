@@ -57,7 +57,7 @@ def test_an_effect_as_large_as_the_bound_is_excluded_wrongly_in_5_percent_at_mos
 
 
 def test_reliability_is_the_share_of_variance_between_cells():
-    """Shares of 100 items: two draws of the same cells correlate by it, and the coefficient comes back without noise."""
+    """Shares of 100 items: two draws of the same cells correlate by it, and the coefficient comes back."""
     rng = np.random.default_rng(8)
     true = rng.uniform(0.3, 0.7, 4000)
     first, second = rng.binomial(100, true) / 100, rng.binomial(100, true) / 100
@@ -97,4 +97,7 @@ def test_scores_that_differ_by_their_noise_alone_have_no_coefficient_without_it(
         assert "differ by no more than their sampling noise" in (row.note or "")
     assert share_variance(0.5, 1) is None
     assert reliability(np.ones(4), np.zeros(4)) is None
-    assert table({"probe": scores}, scores[::-1], models="abcdef", benches="xxxxxx", draws=99)[0].reliability is None
+    assert (
+        table({"probe": scores}, scores[::-1], models="abcdef", benches="xxxxxx", draws=99)[0].reliability
+        is None
+    )

@@ -1,4 +1,4 @@
-"""p of many probes at once: maxT against its definition, the level that it holds, and families, sides, missing cells."""
+"""p of many probes at once: maxT against its definition, the level that it holds; families, sides, missing cells."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_no_corrected_p_is_below_the_probes_own_or_the_bound(coefficient: Coeffi
 
 @pytest.mark.parametrize("lacking", [False, True])
 def test_under_the_null_the_family_is_valid_at_every_attainable_level(lacking: bool):
-    """Each order of the models is as likely: over all of them the least corrected p is at most a in a share a or less."""
+    """Each order of the models is as likely: over all of them the least corrected p is at most a in a share a."""
     rng = np.random.default_rng(3)
     x, y = dependent(rng, models=5, share=0.6, probes=3)
     if lacking:
@@ -95,7 +95,7 @@ def test_under_the_null_the_family_is_valid_at_every_attainable_level(lacking: b
 
 @pytest.mark.parametrize("models", [6, 12])
 def test_cells_of_a_model_are_not_independent_and_the_corrected_p_knows_it(models: int):
-    """Of 13 null probes on two benchmarks, one is below .05 in 5 % of the studies; by Holm on the cells, far more often."""
+    """Of 13 null probes on two benchmarks, one is below .05 in 5 % of studies; by Holm on the cells, far more often."""
     rng = np.random.default_rng(models)
     n, wrong = 150, {"maxt": 0, "holm": 0}
     for seed in range(n):
@@ -168,7 +168,9 @@ def test_families_are_corrected_apart_and_foretold_signs_on_one_side():
 def test_what_names_no_probe_or_no_sign_is_refused():
     common = {"models": "abcdef", "benches": "xxxxxx"}
     x, y = np.random.default_rng(6).random((2, 6))
-    with pytest.raises(ValueError, match=r"parts needs names of probes of the table; got gpa. There are: gap"):
+    with pytest.raises(
+        ValueError, match=r"parts needs names of probes of the table; got gpa. There are: gap"
+    ):
         table({"gap": x}, y, parts={"gpa": "registered"}, **common)
     with pytest.raises(ValueError, match="signs must be positive or negative; got up"):
         table({"gap": x}, y, signs={"gap": "up"}, **common)
