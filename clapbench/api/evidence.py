@@ -58,8 +58,8 @@ def correlate(
     missing. ``draws`` sets the sampled orders and resamples.
 
     ``parts`` names the family of a probe that is corrected apart, ``signs`` ("positive" or "negative") what was
-    foretold of it, for a one-sided test. ``controls`` are models that cannot do the task; without it those whose ``H_high`` is
-    below ``H_chance`` in all of their cells, where the frame has these columns.
+    foretold of it, for a one-sided test. ``controls`` are models that cannot do the task; without it those whose
+    ``H_high`` is below ``H_chance`` in all of their cells, where the frame has these columns.
 
     Probes are taken over the rows that the frame has them for; `python -m clapbench.report` also matches their number.
 
