@@ -273,6 +273,7 @@ def list_cells(jobs: Sequence[DictConfig]) -> None:
         "command": shlex.join(sys.argv),
         "cells": [{"model": str(job.model.name), "bench": str(job.bench.name)} for job in jobs],
         "matched": {**first.matched, "seed": first.seed},
+        "margin": first.margin,
         "cache_dir": os.path.relpath(first.cache_dir, folder),  # so that the outputs can be moved as one
     }
     files.write_text(folder / "sweep.json", json.dumps(record, indent=1) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,9 @@ def correlate(
     score: str = "H",
     probes: Sequence[str] | None = None,
     coefficients: Sequence[Coefficient] = COEFFICIENTS,
+    parts: Mapping[str, str] | None = None,
+    signs: Mapping[str, str] | None = None,
+    controls: Sequence[str] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -49,9 +52,14 @@ def correlate(
     numbers but those that cells.csv has beside them. Where ``frame`` has the columns of a null predictor (dimension,
     rows, items, parameters) it stands below, and is no part of the corrections.
 
-    Columns of the result are the fields of `clapbench.statistics.correlation.Row`: value, exact and joint permutation p
-    with the smallest attainable, p after Holm and Benjamini-Hochberg over the probes, an interval over models, and why
-    something is missing. ``draws`` sets the sampled orders and resamples.
+    Columns of the result are the fields of `clapbench.statistics.correlation.Row`: value, p over orders of the models
+    (``p_joint``) and that p corrected for the probes tried (``p_maxt``) with the smallest attainable, an interval over
+    models, the smallest effect that is excluded, a Bayes factor, what hangs on single models, and why something is
+    missing. ``draws`` sets the sampled orders and resamples.
+
+    ``parts`` names the family of a probe that is corrected apart, ``signs`` ("positive" or "negative") what was
+    foretold of it, for a one-sided test. ``controls`` are models that cannot do the task; without it those whose
+    ``H_high`` is below ``H_chance`` in all of their cells, where the frame has these columns.
 
     Probes are taken over the rows that the frame has them for; `python -m clapbench.report` also matches their number.
 
@@ -60,8 +68,8 @@ def correlate(
     >>> cells = pd.DataFrame({"model": list("abcabc"), "bench": list("xxxyyy")})
     >>> cells["H"], cells["rank"] = [0.1, 0.2, 0.4, 0.2, 0.3, 0.6], [9, 8, 5, 7, 6, 2]
     >>> found = correlate(cells, coefficients=["spearman"])
-    >>> found.loc[0, "name"], round(float(found.loc[0, "value"]), 3), round(float(found.loc[0, "p_exact"]), 4)
-    ('rank', -0.986, 0.0056)
+    >>> found.loc[0, "name"], round(float(found.loc[0, "value"]), 3), round(float(found.loc[0, "p_maxt"]), 4)
+    ('rank', -0.986, 0.1667)
     """
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"correlate: needs a DataFrame with a row per cell, got a {type(frame).__name__}.")
@@ -92,12 +100,33 @@ def correlate(
         models=frame["model"].astype(str).tolist(),
         benches=frame["bench"].astype(str).tolist(),
         nulls=nulls,
+        parts=parts,
+        signs=signs,
+        controls=_floor(frame) if controls is None else controls,
+        score_variance=_noise(frame, score),
         coefficients=coefficients,
         score_name=score,
         draws=draws,
         seed=seed,
     )
     return pd.DataFrame([row._asdict() for row in rows])
+
+
+def _floor(frame: pd.DataFrame) -> list[str]:
+    """Models whose H is below chance in all of their cells, with its whole interval."""
+    if not {"H_high", "H_chance"} <= set(frame.columns):
+        return []
+    below = pd.Series(_numbers(frame, "H_high") < _numbers(frame, "H_chance"), index=frame.index)
+    found = below.groupby(frame["model"].astype(str)).all()
+    return [str(name) for name in found.index[found]]
+
+
+def _noise(frame: pd.DataFrame, score: str) -> Float64[np.ndarray, " n"] | None:
+    """The sampling variance of F, G or H, shares of ``n_items``; None for other scores, or without their number."""
+    if score not in ("F", "G", "H") or "n_items" not in frame.columns:
+        return None
+    share, n = _numbers(frame, score), _numbers(frame, "n_items")
+    return share * (1 - share) / np.where(n > 1, n - 1, np.nan)
 
 
 def probe_columns(frame: pd.DataFrame, *, score: str = "H") -> list[str]:

@@ -137,6 +137,7 @@ class Evaluate:
     plan: bool
     debug: bool
     matched: Matched
+    margin: Share
     loader: Loader
 
 

@@ -30,6 +30,11 @@ def parser() -> argparse.ArgumentParser:
         "--draws", type=int, help="draws of items at matched N (default: those of the sweep, 40)"
     )
     found.add_argument(
+        "--margin",
+        type=float,
+        help="correlations smaller than this count as none (default: that of the sweep, .3)",
+    )
+    found.add_argument(
         "--all", action="store_true", help="every cell of the folder, not the last command's alone"
     )
     return found
@@ -40,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     if (given.n is not None and given.n < 4) or (given.draws is not None and given.draws < 2):
         parser().error(f"needed at least 4 rows and 2 draws, got n={given.n}, draws={given.draws}")
+    if given.margin is not None and not 0 <= given.margin < 1:
+        parser().error(f"needed a margin of at least 0 and below 1, got {given.margin}")
     from clapbench.report.writer import build, show, show_published  # not for --help
 
     folder = Path("outputs", "published") if given.folder == "published" else Path(given.folder)
@@ -47,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         if given.folder == "published":
             show_published(folder)
             return 0
-        summary = build(folder, n=given.n, draws=given.draws, every=given.all)
+        summary = build(folder, n=given.n, draws=given.draws, every=given.all, margin=given.margin)
         show(summary)
     except OSError as error:
         refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -143,7 +143,8 @@ def h_over_probes(summary: Summary) -> Figure | None:
                 alpha=0.9,
             )
         axes.set_title(
-            f"Spearman {number(row['spearman'], digits=2, sign=True)}, exact p {p_value(row['spearman_p_exact'])}",
+            f"Spearman {number(row['spearman'], digits=2, sign=True)}, "
+            f"corrected p {p_value(row['spearman_p_maxt'])}",
             fontsize=8.5,
             loc="left",
         )

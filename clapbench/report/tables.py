@@ -80,21 +80,28 @@ def bar(cell: Cell) -> Html:
 
 
 def correlations(summary: Summary) -> Table:
-    """Each predictor with H over the cells; every exact p with the smallest that could have been had."""
+    """Each predictor with H over the cells: the p corrected for the probes first, with the least that could be had."""
     at = f"at {summary.size.text}" if summary.differs and summary.size else ""
+    floor = any(row["controls"] for row in summary.correlations)
     columns = [
         Column("probe", name=True),
         Column("n", keep=5),
         *([Column("Spearman\nall rows", keep=2)] if summary.differs else []),
         Column(f"Spearman\n{at}", keep=9),
-        Column("exact p\n(min)", keep=8),
-        Column("Holm", keep=6),
-        Column("models p\n(min)", keep=7),
+        Column("corrected p\n(min)", keep=8),
+        Column("models\np", keep=7),
+        Column("no effect\nbeyond", keep=4),
+        Column("BF10", keep=5),
+        *([Column("without\ncontrols", keep=6)] if floor else []),
+        Column("Pearson", keep=3),
+        Column("corrected p (min)", page_only=True, label="Pearson's corrected p"),
         Column("95 %", page_only=True),
+        Column("exact p (min)", page_only=True),
         Column("without one model", page_only=True),
+        Column("most influential", page_only=True),
+        Column("without outliers", page_only=True),
+        Column("without noise in H", page_only=True),
         Column("given the benchmark", page_only=True),
-        Column("Pearson", keep=4),
-        Column("exact p\n(min)", keep=3, label="Pearson's exact p"),
     ]
     lines = []
     for row in summary.correlations:
@@ -103,14 +110,20 @@ def correlations(summary: Summary) -> Table:
             str(row["n"]),
             *([_signed(row.get("spearman_all_rows"))] if summary.differs else []),
             _signed(row["spearman"]),
-            with_least(row, "spearman_p_exact"),
-            p_value(row["spearman_p_holm"]),
-            with_least(row, "spearman_p_joint"),
-            _between(row, "spearman_ci95"),
-            _between(row, "spearman_without_one"),
-            _signed(row["spearman_partial"]),
+            with_least(row, "spearman_p_maxt"),
+            p_value(row["spearman_p_joint"]),
+            number(row["spearman_equivalence_bound"], digits=2),
+            number(row["spearman_bf10"], digits=2),
+            *([_signed(row["spearman_without_controls"])] if floor else []),
             _signed(row["pearson"]),
-            with_least(row, "pearson_p_exact"),
+            with_least(row, "pearson_p_maxt"),
+            _between(row, "spearman_ci95"),
+            with_least(row, "spearman_p_exact"),
+            _between(row, "spearman_without_one"),
+            _without(row, "most_influential", "without_most_influential"),
+            _without(row, "outliers", "without_outliers"),
+            _signed(row["spearman_disattenuated"]),
+            _signed(row["spearman_partial"]),
         ]
         lines.append(Line(cells, style="" if row["kind"] == "probe" else "dim"))
     return Table(columns, lines, title="each probe with H, over cells", file="correlations.csv")
@@ -129,12 +142,20 @@ def by_bench(summary: Summary) -> Table | None:
     benches = list(dict.fromkeys(bench for bench, _, _ in chosen))
     columns = [Column("probe", name=True)]
     for bench in benches:
-        columns += [Column(f"{bench}: n"), Column("Spearman"), Column("exact p (min)")]
+        columns += [
+            Column(f"{bench}: n"),
+            Column("Spearman"),
+            Column("corrected p (min)"),
+            Column("models p"),
+        ]
     lines = []
     for kind, name in dict.fromkeys((kind, name) for _, kind, name in chosen):
         rows = [chosen[bench, kind, name] for bench in benches]
-        numbers = [[str(row["n"]), _signed(row["value"]), with_least(row, "p_exact")] for row in rows]
-        line = [marked(rows[0], summary), *(text for three in numbers for text in three)]
+        numbers = [
+            [str(row["n"]), _signed(row["value"]), with_least(row, "p_maxt"), p_value(row["p_joint"])]
+            for row in rows
+        ]
+        line = [marked(rows[0], summary), *(text for four in numbers for text in four)]
         lines.append(Line(line, style="" if kind == "probe" else "dim"))
     return Table(columns, lines)
 
@@ -192,3 +213,9 @@ def _signed(value: float | None) -> str:
 def _between(row: dict[str, Any], name: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return "–" if low is None else f"{_signed(low)} to {_signed(high)}"
+
+
+def _without(row: dict[str, Any], who: str, what: str) -> str:
+    """A coefficient without some models, and who they are."""
+    names = row[f"spearman_{who}"]
+    return "–" if names is None else f"{_signed(row[f'spearman_{what}'])} ({names})"

@@ -24,10 +24,10 @@ def without_h(summary: Summary) -> list[str]:
 def notes(summary: Summary) -> list[str]:
     """What a reader of the correlations has to know."""
     found = [
-        f"n: cells, of {summary.n_models} models. exact p: over orders of the cells; Holm: that p, corrected for the "
-        f"probes tried; models p: over orders of the models, the unit that was sampled, not corrected. min: the "
-        f"smallest p that these cells could have given. Null predictors know nothing of geometry "
-        f"(docs/correlations.md)."
+        f"n: cells, of {summary.n_models} models. models p: over orders of the models, the unit that was sampled. "
+        f"corrected p: that p, corrected for the {different(summary)} by maxT; min: the smallest that could have been "
+        f"had. no effect beyond: larger ones are excluded (5 %). BF10: above 3 speaks for a correlation, below .33 "
+        f"against one. Null predictors know nothing of geometry (docs/correlations.md)."
     ]
     if summary.differs and summary.size:
         found.append(
@@ -48,12 +48,64 @@ def notes(summary: Summary) -> list[str]:
         found.append("† reads the labels that H is made of: its correlation with H is no evidence.")
     if summary.n_models < MIN_MODELS:
         found.append(f"No intervals: they need at least {MIN_MODELS} models, there are {summary.n_models}.")
+    found += [sentence for sentence in (equivalence(summary), hangs_on(summary), noise(summary)) if sentence]
     if summary.power:
         found.append(f"Power, for the largest coefficient: {summary.power}")
     return found
 
 
 UNDEFINED = 3  # reasons that are told in full
+
+
+def different(summary: Summary) -> str:
+    """How many probes were tried, and how many tests they are.
+
+    Probes of the same ranks are one, as the cosine and the angle of a gap.
+    """
+    tried = [row for row in summary.probes if row["spearman"] is not None]
+    parts = {row["part"]: row["spearman_tests"] for row in tried}
+    tests = ", ".join(f"{count}{f' {part}' if part else ''}" for part, count in parts.items())
+    same = "" if sum(parts.values()) == len(tried) else f", {tests} of different ranks"
+    return f"{len(tried)} probes tried{same}"
+
+
+def equivalence(summary: Summary) -> str | None:
+    """Which probes have no effect as large as the margin, by two one-sided tests, and how many are open."""
+    bounds = {row["probe"]: row["spearman_equivalence_bound"] for row in summary.probes}
+    bounds = {name: bound for name, bound in bounds.items() if bound is not None}
+    if not bounds:
+        return None
+    margin = number(summary.sweep.margin, digits=2)
+    none = [name for name, bound in bounds.items() if bound <= summary.sweep.margin]
+    if not none:
+        return f"No effect as large as {margin}: undecided for all {len(bounds)} probes; these models are too few."
+    open_ = f"; undecided for the other {len(bounds) - len(none)}" if len(none) < len(bounds) else ""
+    return f"No effect as large as {margin}: {', '.join(none)}{open_}."
+
+
+def hangs_on(summary: Summary) -> str | None:
+    """What the largest coefficient is without the controls, without outliers, and without any one model."""
+    row = summary.strongest
+    if row is None or row["spearman_most_influential"] is None:
+        return None
+    found = [f"{row['probe']}: Spearman {number(row['spearman'], digits=2, sign=True)}"]
+    for who, names in (("controls", row["controls"]), ("outliers", row["spearman_outliers"])):
+        if names:
+            value = number(row[f"spearman_without_{who}"], digits=2, sign=True)
+            found.append(f"{value} without the {who} ({names})")
+    low, high = (number(row[f"spearman_without_one_{end}"], digits=2, sign=True) for end in ("low", "high"))
+    found.append(f"{low} to {high} without any one model, most changed by {row['spearman_most_influential']}")
+    return f"Largest coefficient, {', '.join(found)}."
+
+
+def noise(summary: Summary) -> str | None:
+    """What the sampling of items takes from a coefficient with H."""
+    row = summary.strongest
+    if row is None or row["reliability"] is None:
+        return None
+    trust, value = number(row["reliability"], digits=3), row["spearman_disattenuated"]
+    told = f"without that noise {row['probe']} would be at {number(value, digits=2, sign=True)}"
+    return f"Reliability of H over these cells {trust}: {told if value is not None else 'they differ by noise alone'}."
 
 
 def interval_and_p(cell: Cell) -> tuple[str, str]:

@@ -23,15 +23,26 @@ from clapbench.study.summary import Summary, summarize
 KNOWN = Path("report", "correlations.json")  # in a sweep's folder: see `memory`
 
 
-def build(folder: Path, *, n: int | None = None, draws: int | None = None, every: bool = False) -> Summary:
+def build(
+    folder: Path,
+    *,
+    n: int | None = None,
+    draws: int | None = None,
+    margin: float | None = None,
+    every: bool = False,
+) -> Summary:
     """Writes the tables and summary.json into the sweep's folder, and the page and its figures into report/.
 
-    ``n`` and ``draws`` take the place of the sweep's own ``matched.n`` and ``matched.draws``; ``every`` covers all
-    cells of the folder, not those of the last command alone.
+    ``n``, ``draws`` and ``margin`` take the place of the sweep's own ``matched.n``, ``matched.draws`` and ``margin``;
+    ``every`` covers all cells of the folder, not those of the last command alone.
     """
     sweep = read(folder, every=every)
     given = {name: value for name, value in (("n", n), ("draws", draws)) if value is not None}
-    sweep = replace(sweep, matching=sweep.matching._replace(**given))
+    sweep = replace(
+        sweep,
+        matching=sweep.matching._replace(**given),
+        margin=sweep.margin if margin is None else margin,
+    )
     files.write_changed(folder / "cells.csv", table_of(sweep.cells).csv)  # first, whatever comes of the rest
     measured = matched.measure(sweep)
     if measured.memory:

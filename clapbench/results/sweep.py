@@ -23,6 +23,7 @@ class Matching(NamedTuple):
 
 
 DEFAULT_MATCHING = Matching()
+MARGIN = 0.3  # correlations smaller than this count as none; Cohen 1988 calls .3 a medium one
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Sweep:
     covers: str
     cache_dir: Path
     matching: Matching = DEFAULT_MATCHING
+    margin: float = MARGIN
 
     @property
     def finished(self) -> tuple[Cell, ...]:
@@ -80,10 +82,11 @@ def read(folder: Path, *, every: bool = False) -> Sweep:
             f"sweep {folder}: no such folder. Give one that evaluate.py wrote, as outputs/NAME."
         )
     listing = folder / "sweep.json"
-    names, cache_dir, matching = cells_in(folder), folder.parent / "cache", DEFAULT_MATCHING
+    names, cache_dir = cells_in(folder), folder.parent / "cache"
+    matching, margin = DEFAULT_MATCHING, MARGIN
     covers = f"all {count(names)} in {folder}"
     if listing.is_file():
-        last, cache_dir, matching = listed(listing)
+        last, cache_dir, matching, margin = listed(listing)
         others = [name for name in names if name not in last] if every else []
         names = [*last, *others]
         covers = f"all {count(names)} in {folder}" if every else f"the {count(names)} of the last sweep"
@@ -102,11 +105,21 @@ def read(folder: Path, *, every: bool = False) -> Sweep:
         covers=covers,
         cache_dir=cache_dir,
         matching=matching,
+        margin=margin,
     )
 
 
-def listed(listing: Path) -> tuple[list[tuple[str, str]], Path, Matching]:
-    """The cells of the last command by model and bench, the cache folder, and how probes are matched."""
+class Listing(NamedTuple):
+    """What sweep.json says: the cells of the last command by model and bench, and how they are summed up."""
+
+    names: list[tuple[str, str]]
+    cache_dir: Path
+    matching: Matching
+    margin: float
+
+
+def listed(listing: Path) -> Listing:
+    """The content of a sweep.json."""
     try:
         record = strict.loads(listing.read_bytes())
         names = [(cell["model"], cell["bench"]) for cell in record["cells"]]
@@ -116,7 +129,10 @@ def listed(listing: Path) -> tuple[list[tuple[str, str]], Path, Matching]:
         for number in matching:
             if not (number is None or type(number) is int):
                 raise ValueError(f"matched: {number!r}")
-        return names, listing.parent / record["cache_dir"], matching
+        margin = record.get("margin", MARGIN)
+        if type(margin) not in (int, float) or not 0 <= margin < 1:
+            raise ValueError(f"margin: {margin!r}")
+        return Listing(names, listing.parent / record["cache_dir"], matching, float(margin))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"sweep {listing.parent}: needed the list of cells that evaluate.py writes in {listing}, got: {error!r}. "

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 from clapbench.lazy import lazily
 
 if TYPE_CHECKING:
+    from clapbench.statistics.bayes import bayes_factor as bayes_factor
     from clapbench.statistics.bootstrap import interval as interval
-    from clapbench.statistics.bootstrap import without_one_model as without_one_model
     from clapbench.statistics.coefficients import correlate as correlate
     from clapbench.statistics.coefficients import partial as partial
-    from clapbench.statistics.corrections import benjamini_hochberg as benjamini_hochberg
     from clapbench.statistics.corrections import holm as holm
+    from clapbench.statistics.corrections import max_t as max_t
     from clapbench.statistics.correlation import Row as Row
     from clapbench.statistics.correlation import table as table
+    from clapbench.statistics.influence import without_models as without_models
+    from clapbench.statistics.permutation import distances as distances
     from clapbench.statistics.permutation import free as free
     from clapbench.statistics.permutation import joint as joint
     from clapbench.statistics.permutation import orders as orders
@@ -34,14 +36,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Row": "correlation",
-    "benjamini_hochberg": "corrections",
+    "bayes_factor": "bayes",
     "binomial_p": "proportions",
     "cells_needed": "power",
     "correlate": "coefficients",
+    "distances": "permutation",
     "free": "permutation",
     "holm": "corrections",
     "interval": "bootstrap",
     "joint": "permutation",
+    "max_t": "corrections",
     "orders": "permutation",
     "partial": "coefficients",
     "permuted": "permutation",
@@ -49,19 +53,21 @@ _HOMES = {
     "table": "correlation",
     "wilson": "proportions",
     "within": "permutation",
-    "without_one_model": "bootstrap",
+    "without_models": "influence",
 }
 _lazy = lazily(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()}, file=__file__)
 __all__ = [
     "Row",
-    "benjamini_hochberg",
+    "bayes_factor",
     "binomial_p",
     "cells_needed",
     "correlate",
+    "distances",
     "free",
     "holm",
     "interval",
     "joint",
+    "max_t",
     "orders",
     "partial",
     "permuted",
@@ -69,7 +75,7 @@ __all__ = [
     "table",
     "wilson",
     "within",
-    "without_one_model",
+    "without_models",
 ]
 
 

@@ -1,21 +1,15 @@
 """How many cells it takes to see a correlation.
 
-Source: Fieller, Hartley and Pearson 1957 for the variances of artanh r.
+Sources for the variances of artanh r: Fisher 1921 (Pearson); Bonett and Wright 2000 (Spearman); Fieller, Hartley and
+Pearson 1957 (Kendall).
 """
 
 from __future__ import annotations
 
-from math import atanh, ceil
+from math import atanh, ceil, factorial
 
 from clapbench.statistics.bootstrap import EDGE
 from clapbench.statistics.coefficients import MIN_PAIRS, Coefficient
-
-# The variance of artanh r is about factor / (n - offset).
-FISHER: dict[Coefficient, tuple[float, int]] = {
-    "pearson": (1.0, 3),
-    "spearman": (1.06, 3),
-    "kendall": (0.437, 4),
-}
 
 
 def cells_needed(
@@ -23,20 +17,23 @@ def cells_needed(
 ) -> int | None:
     r"""How many independent cells would show an effect of ``r`` (two-sided 5 %, shared by ``tests``); None for r = 0.
 
-    $n = o + f ((z_{1 - 0.025 / \text{tests}} + z_{\text{power}}) / \operatorname{artanh} |r|)^2$, rounded up and at
-    least 4. f and o are 1 and 3 for Pearson (Fisher 1921), 1.06 and 3 for Spearman, 0.437 and 4 for Kendall (Fieller,
-    Hartley and Pearson 1957).
+    $n = o + f ((z_{1 - 0.025 / \text{tests}} + z_{\text{power}}) / \operatorname{artanh} |r|)^2$, rounded up. f and o
+    are 1 and 3 for Pearson, $1 + r^2 / 2$ and 3 for Spearman, 0.437 and 4 for Kendall, and one cell more for the few
+    values that it takes. At least as many as have a permutation p that small: 2 / n! must be within 5 % / tests.
 
     >>> cells_needed(0.3), cells_needed(0.5), cells_needed(0.94, coefficient="spearman", tests=8)
-    (85, 30, 8)
+    (85, 30, 10)
     """
     if r == 0:
         return None
-    factor, offset = FISHER[coefficient]
+    factor, offset = {"pearson": (1.0, 3), "spearman": (1 + r * r / 2, 3), "kendall": (0.437, 5)}[coefficient]
     from scipy.special import ndtri  # the normal quantile, without the seconds that scipy.stats takes
 
     reach = ndtri(1 - 0.025 / tests) + ndtri(power)
-    return max(MIN_PAIRS, ceil(offset + factor * (reach / atanh(min(abs(r), EDGE))) ** 2))
+    least = MIN_PAIRS
+    while 2 / factorial(least) > 0.05 / tests:
+        least += 1
+    return max(least, ceil(offset + factor * (reach / atanh(min(abs(r), EDGE))) ** 2))
 
 
 def power_line(name: str, r: float, *, n: int, coefficient: Coefficient = "spearman", tests: int = 1) -> str:
@@ -51,7 +48,7 @@ def power_line(name: str, r: float, *, n: int, coefficient: Coefficient = "spear
         cells_needed(effect, coefficient=coefficient, tests=k)
         for effect, k in ((r, 1), (r, tests), (r / 2, 1))
     )
-    family = f", {many} when {tests} probes are tried" if tests > 1 else ""
+    family = f", {many} when {tests} different probes are tried" if tests > 1 else ""
     return (
         f"{name}: if the true {coefficient.capitalize()} is the {r:+.2f} found in these {n} cells, "
         f"{single} independent cells show it (80 %, two-sided 5 %){family}; half of it takes {half}."

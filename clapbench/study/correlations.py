@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from clapbench.results.rows import Rows, defined, score_columns
 from clapbench.schema import Cell
+from clapbench.statistics.attenuation import share_variance
 from clapbench.statistics.coefficients import COEFFICIENTS
 from clapbench.statistics.correlation import Row
 from clapbench.statistics.correlation import table as correlation_rows
@@ -20,19 +21,19 @@ from clapbench.statistics.permutation import DRAWS
 from clapbench.study.matched import Measured
 
 # What correlations.csv says of each coefficient beside its value (see `statistics.correlation.Row`).
-EVIDENCE = [
-    "p",
-    "p_exact",
-    "p_exact_min",
-    "p_exact_sampled",
-    "p_within",
-    "p_within_min",
-    "p_joint",
-    "p_joint_min",
+EVIDENCE = ["p_maxt", "p_maxt_min", "p_joint", "p_joint_min", "tests"]
+EVIDENCE += ["p_exact", "p_exact_min", "p_exact_sampled", "p_within", "p_within_min", "p"]
+EVIDENCE += ["ci95_low", "ci95_high", "equivalence_bound", "bf10", "without_one_low", "without_one_high"]
+EVIDENCE += [
+    "most_influential",
+    "without_most_influential",
+    "outliers",
+    "without_outliers",
+    "without_controls",
 ]
-EVIDENCE += ["p_holm", "p_bh", "ci95_low", "ci95_high", "without_one_low", "without_one_high", "partial"]
-EVIDENCE += ["cells_needed"]
-COLUMNS = ["kind", "probe", "rows", "n", "n_models"]
+EVIDENCE += ["disattenuated", "partial", "cells_needed"]
+ALIKE = ["part", "alternative", "n", "n_models", "orders", "controls", "reliability"]  # for every coefficient
+COLUMNS = ["kind", "probe", "rows", *ALIKE]
 COLUMNS += [
     f"{name}{what}" for name in COEFFICIENTS for what in ("", "_all_rows", *(f"_{part}" for part in EVIDENCE))
 ]
@@ -102,19 +103,27 @@ class Entry(NamedTuple):
 
 
 def correlated(
-    cells: Sequence[Cell], probes: Mapping[str, Predictor], *, protocol: str, seed: int
+    cells: Sequence[Cell],
+    probes: Mapping[str, Predictor],
+    *,
+    protocol: str,
+    seed: int,
+    parts: Mapping[str, str] | None = None,
+    signs: Mapping[str, str] | None = None,
 ) -> list[Entry]:
     """Every predictor with every score, pooled over benchmarks and for each of them, by every coefficient.
 
-    A probe at matched N stands there over all rows as well. Corrections are over the probes of one score, benchmark and
-    coefficient.
+    A probe at matched N stands there over all rows as well. Corrections are over the probes of one score, benchmark,
+    coefficient and part; ``parts`` and ``signs`` as in `statistics.correlation.table`.
     """
+    floor = controls(cells, protocol=protocol)
     benches = dict.fromkeys(cell.bench for cell in cells)
     groups = {POOLED: np.ones(len(cells), dtype=bool)}
     if len(benches) > 1:
         groups |= {bench: np.array([cell.bench == bench for cell in cells]) for bench in benches}
     found = []
     for score, values in scores(cells, protocol=protocol).items():
+        noise = as_array(_variance(cell, score, protocol=protocol) for cell in cells)
         for bench, inside in groups.items():
             chosen = [cell for cell, chose in zip(cells, inside, strict=True) if chose]
             common: dict[str, Any] = {
@@ -122,6 +131,10 @@ def correlated(
                 "models": [cell.model for cell in chosen],
                 "benches": [cell.bench for cell in chosen],
                 "score_name": score,
+                "score_variance": None if np.isnan(noise).all() else noise[inside],
+                "controls": floor,
+                "parts": {name: part for name, part in (parts or {}).items() if name in probes},
+                "signs": {name: sign for name, sign in (signs or {}).items() if name in probes},
                 "seed": seed,
                 "draws": DRAWS if (score, bench) == HEADLINE else LONG_DRAWS,
             }
@@ -170,6 +183,34 @@ def score(cell: Cell, name: str, *, protocol: str) -> float | None:
     return ((cell.protocols.get(protocol) or {}).get(name) or {}).get("value")
 
 
+def controls(cells: Sequence[Cell], *, protocol: str) -> list[str]:
+    """Models that cannot do the task: the 95 % interval of H ends below chance in all of their cells."""
+    below: dict[str, list[bool]] = {}
+    for cell in cells:
+        if h := cell.score("H", protocol):
+            below.setdefault(cell.model, []).append(h["ci95"][1] < h["chance"])
+    return [model for model, found in below.items() if all(found)]
+
+
+def _variance(cell: Cell, name: str, *, protocol: str) -> float | None:
+    """What the sampling of items adds to the variance of a score that is a share of them."""
+    under, _, letter = name.rpartition("_")
+    found = cell.score(letter, under or protocol) if letter in ("F", "G", "H") else None
+    return share_variance(found["value"], found["n"]) if found and found["value"] is not None else None
+
+
+def out_of_reach(rows: Iterable[Mapping[str, Any]]) -> str | None:
+    """The sentence to print above correlations none of which could have had a corrected p of 5 %."""
+    least = {row["spearman_p_maxt_min"]: row for row in rows if row["spearman_p_maxt_min"] is not None}
+    if not least or min(least) <= 0.05:
+        return None
+    row = least[min(least)]
+    return (
+        f"NO PROBE CAN PASS: {row['n_models']} models change places in {row['orders']} ways, so that no corrected p is "
+        f"below {min(least):.3f}, whatever the data. It takes more models."
+    )
+
+
 def wide(entries: Iterable[Entry], probes: Mapping[str, Predictor]) -> list[dict[str, Any]]:
     """The rows of correlations.csv: with H over all cells, one for each predictor, its coefficients side by side.
 
@@ -188,8 +229,7 @@ def wide(entries: Iterable[Entry], probes: Mapping[str, Predictor]) -> list[dict
                 "kind": row.kind,
                 "probe": row.name,
                 "rows": entry.rows,
-                "n": row.n,
-                "n_models": row.n_models,
+                **{name: values[name] for name in ALIKE},
                 "note": None,
                 "undefined": None,
                 "all_rows_because": probes[row.name].because if row.kind == "probe" else None,

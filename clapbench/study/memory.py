@@ -22,7 +22,15 @@ PACKAGE = Path(__file__).parents[1]
 SOURCES = (PACKAGE / "statistics", PACKAGE / "study" / "correlations.py")
 
 
-def key_of(cells: Sequence[Cell], probes: Mapping[str, Predictor], *, protocol: str, seed: int) -> str:
+def key_of(
+    cells: Sequence[Cell],
+    probes: Mapping[str, Predictor],
+    *,
+    protocol: str,
+    seed: int,
+    parts: Mapping[str, str] | None = None,
+    signs: Mapping[str, str] | None = None,
+) -> str:
     """Of all that `correlations.correlated` looks at."""
     arrays = {**scores(cells, protocol=protocol), **null_predictors(cells)}
     return files.key_of(
@@ -33,6 +41,8 @@ def key_of(cells: Sequence[Cell], probes: Mapping[str, Predictor], *, protocol: 
             "probes": [
                 [name, one.rows, one.values.tolist(), one.all_rows.tolist()] for name, one in probes.items()
             ],
+            "judged": [cell.protocols for cell in cells],  # who is at the floor, and of how many items
+            "parts": [parts, signs],
             "scores": [[name, values.tolist()] for name, values in arrays.items()],
             "seed": seed,
         }

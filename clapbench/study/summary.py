@@ -79,6 +79,7 @@ class Summary:
     def warnings(self) -> list[str]:
         """What must not be missed above the correlations: few cells behind a probe, cells that are not alike."""
         found = [few(min((row["n"] for row in self.probes if row["spearman"] is not None), default=FEW))]
+        found.append(correlations.out_of_reach(self.probes))
         if self.sweep.mixed:
             found.append(
                 "CELLS DIFFER IN bench.protocol: correlations and diagnosis are of `official`, which every cell "
@@ -121,9 +122,12 @@ class Summary:
         found = self.strongest
         if found is None:
             return None
-        tests = sum(row["spearman"] is not None for row in self.probes)
         return power_line(
-            found["probe"], found["spearman"], n=found["n"], coefficient="spearman", tests=tests
+            found["probe"],
+            found["spearman"],
+            n=found["n"],
+            coefficient="spearman",
+            tests=found["spearman_tests"],
         )
 
     @property
@@ -150,6 +154,7 @@ class Summary:
                 "draws": sweep.matching.draws,
                 "seed": sweep.matching.seed,
             },
+            "margin": sweep.margin,
             "correlation_with": f"H ({sweep.protocol}), pooled over benchmarks",
             "correlations": {
                 row["probe"]: {k: v for k, v in row.items() if k != "probe"} for row in self.correlations

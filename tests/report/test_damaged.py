@@ -56,6 +56,7 @@ def test_a_cell_in_anothers_place_is_damaged(folder: Path) -> None:
         '{"cells": [{"model": "../..", "bench": "x"}], "cache_dir": ".."}',
         '{"cells": [{"model": 3, "bench": "x"}], "cache_dir": ".."}',
         '{"cells": [], "cache_dir": "..", "matched": {"draws": "many"}}',
+        '{"cells": [], "cache_dir": "..", "margin": 2}',
         '{"cells": 4, "cache_dir": ".."}',
         "[]",
         "",
