@@ -10,13 +10,13 @@ neighbours, are removed before the search.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe
+from clapbench.probes.base import Choices, SideProbe
 from clapbench.probes.neighbours import distinct, nearest
 from clapbench.rows import Rows, checked
 
@@ -43,6 +43,8 @@ def hubness_skewness(x: Rows, k: int = 10) -> Float64[Tensor, ""]:
 
 class Hubness(SideProbe):
     """Hubness of one side."""
+
+    choices: ClassVar[Choices] = {"k": (5, 10, 20, 40)}
 
     def __init__(self, side: str | None = None, k: int = 10, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)

@@ -17,13 +17,13 @@ are removed before the search, so n counts distinct rows.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe
+from clapbench.probes.base import Choices, SideProbe
 from clapbench.probes.neighbours import distinct, nearest
 from clapbench.rows import Rows, checked
 
@@ -96,6 +96,8 @@ def gride_dimension(x: Rows, k: int = 2) -> Float64[Tensor, ""]:
 class MLEDimension(SideProbe):
     """MLE dimension of one side."""
 
+    choices: ClassVar[Choices] = {"k": (5, 10, 20, 40)}
+
     def __init__(self, side: str | None = None, k: int = 20, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         self.k = k
@@ -107,6 +109,8 @@ class MLEDimension(SideProbe):
 
 class Gride(SideProbe):
     """Gride dimension of one side at one scale."""
+
+    choices: ClassVar[Choices] = {"k": (2, 4, 8, 16, 32)}
 
     def __init__(self, side: str | None = None, k: int = 2, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)

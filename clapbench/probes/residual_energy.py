@@ -9,12 +9,12 @@ Source: Eckart and Young 1936: the squared relative error of the best approximat
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, StreamedProbe
+from clapbench.probes.base import Choices, SideProbe, StreamedProbe
 from clapbench.probes.moments import Moments, about_mean, moments, shared_singular_values, singular_values
 from clapbench.rows import Rows, checked
 
@@ -45,6 +45,8 @@ def residual_energy(x: Rows, k: int = 10, *, center: bool = False) -> Float64[Te
 
 class ResidualEnergy(SideProbe, StreamedProbe):
     """Residual energy of one side outside its first ``k`` directions; with ``center`` of its rows less their mean."""
+
+    choices: ClassVar[Choices] = {"k": (1, 2, 5, 10, 20), "center": (False, True)}
 
     def __init__(self, side: str | None = None, k: int = 10, *, center: bool = False, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)

@@ -13,7 +13,7 @@ swapped partner, a clip with all its captions; a caption whose near-duplicate wa
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64, Int
@@ -21,6 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from clapbench.probes.base import Choices
 from clapbench.probes.paired import PairedProbe, Pairs
 from clapbench.rows import Rows, both
 
@@ -76,6 +77,8 @@ def linear_separability(
 
 class Separability(PairedProbe):
     """Linear separability of matched clips and captions, each in one pair."""
+
+    choices: ClassVar[Choices] = {"folds": (2, 5, 10)}
 
     def __init__(self, folds: int = 5, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -18,13 +18,13 @@ rest is searched again in double.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe
+from clapbench.probes.base import Choices, SideProbe
 from clapbench.probes.nearest_two import nearest_two
 from clapbench.probes.neighbours import nearest
 from clapbench.probes.paired import PairedProbe, Pairs
@@ -101,6 +101,7 @@ def count_duplicates(x: Rows) -> int:
 class TwoNN(SideProbe):
     """Two-NN dimension of one side."""
 
+    choices: ClassVar[Choices] = {"discard": (0.0, 0.05, 0.1, 0.2), "plotting": PLOTTING_POSITIONS}
     duplicates: int | None = None  # rows left out of the last number, as they repeat another
 
     def __init__(
@@ -126,6 +127,7 @@ class TwoNNApart(PairedProbe, TwoNN):
     """Two-NN dimension of one side, swapped partners left out of each other's neighbours."""
 
     needs = "swapped partners"
+    reads_matches: ClassVar[bool] = False  # who is whose partner, on one side
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
         """The number, over the rows held; ValueError where it is undefined."""

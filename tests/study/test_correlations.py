@@ -128,7 +128,7 @@ def test_a_probe_that_reads_the_labels_is_marked_and_not_the_strongest(tmp_path:
     report.show(found)
     printed = capsys.readouterr().out
     assert "swap_alignment*†" in printed
-    assert "† reads the labels" in printed
+    assert "† reads the matches" in printed
 
 
 def test_cells_under_different_protocols_are_compared_under_one(tmp_path: Path, capsys) -> None:
