@@ -12,13 +12,13 @@ Source: Liang et al. 2022 (Mind the gap), whose gap is the difference of the cen
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import Choices, StreamedProbe
+from clapbench.probes.base import StreamedProbe
 from clapbench.probes.moments import moments
 from clapbench.rows import Rows, both
 
@@ -47,8 +47,6 @@ def modality_gap(audio: Rows, text: Rows) -> ModalityGap:
 
 class GapProbe(StreamedProbe):
     """One measure of the modality gap: ``l2``, ``cosine`` or ``angle_deg``."""
-
-    choices: ClassVar[Choices] = {"field": ("l2", "cosine", "angle_deg")}
 
     def __init__(self, field: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -60,7 +60,7 @@ class RankMe(SideProbe, StreamedProbe):
         cloud = self.moments(self.side)
         if self.center:
             cloud = about_mean(cloud, who="effective_rank")
-        return _effective_number(shared_singular_values(cloud, who="effective_rank"))
+        return _effective_number(shared_singular_values(cloud.rows, who="effective_rank"))
 
 
 def _effective_number(s: Float64[Tensor, " m"]) -> Float64[Tensor, ""]:

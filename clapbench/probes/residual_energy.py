@@ -59,7 +59,7 @@ class ResidualEnergy(SideProbe, StreamedProbe):
         cloud = self.moments(self.side)
         if self.center:
             cloud = about_mean(cloud, who="residual_energy")
-        return _share_beyond(shared_singular_values(cloud, who="residual_energy"), cloud, k=self.k)
+        return _share_beyond(shared_singular_values(cloud.rows, who="residual_energy"), cloud, k=self.k)
 
 
 def _share_beyond(s: Float64[Tensor, " m"], cloud: Moments, *, k: int) -> Float64[Tensor, ""]:

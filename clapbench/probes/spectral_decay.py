@@ -28,7 +28,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from clapbench.probes.base import Choices, SideProbe, StreamedProbe
-from clapbench.probes.moments import Moments, moments, rounding, singular_values, spread
+from clapbench.probes.moments import Moments, moments, rounding, shared_singular_values, spread
 from clapbench.rows import Rows, checked
 
 WEIGHTS = ("equal", "1/i")
@@ -112,7 +112,8 @@ class AlphaReQ(SpectralDecay):
 
 
 def _decay(cloud: Moments, line: Line, *, who: str) -> Float64[Tensor, ""]:
-    s = singular_values(spread(cloud, who=who), who=who, every_one=True)[: cloud.n - 1]
+    rows = spread(cloud, who=who)
+    s = shared_singular_values(rows, who=who, every_one=True)[: cloud.n - 1]
     above = s[s > rounding(cloud) * s[0]]
     y = 2 * above[line.first - 1 : line.last].log()  # eigenvalues up to a factor, which is no slope
     if len(y) < MIN_RANKS:
