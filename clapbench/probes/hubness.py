@@ -4,8 +4,8 @@ With $N_k(i)$ the number of rows that have row i among their k nearest others, i
 rows, $E[(N_k - k)^3] / E[(N_k - k)^2]^{3/2}$. About 0 where all are neighbours equally often, large with hubs;
 no upper bound for growing n. It grows with n and with the intrinsic dimension.
 
-Source: Radovanović et al. 2010 (Hubs in space): population moments. Repeated rows, which would be each other's
-neighbours, are removed before the search.
+Source: Radovanović et al. 2010 (Hubs in space), their $S_{N_k}$: population moments. Repeated rows, which would
+be each other's neighbours, are removed before the search.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ Both above 0, without an upper bound. k is the scale: over k, a small dimension 
 (a caption beside its swapped partner, at k = 2), a plateau is the cloud's own; both fall short in high dimensions.
 Gride at k = 2 is Two-NN by maximum likelihood.
 
-Sources: Levina and Bickel 2004 with the mean of the inverse of MacKay and Ghahramani 2005; Denti et al. 2022 (Gride),
-whose likelihood's derivative has n where n - 1 stands here, which at k = 2 makes the estimate unbiased. Repeated rows
-are removed before the search, so n counts distinct rows.
+Sources: Levina and Bickel 2004, their $\hat m_k$, with the mean of the inverse of MacKay and Ghahramani 2005; Denti et
+al. 2022 (Gride), whose likelihood's derivative has n where n - 1 stands here, which at k = 2 makes the estimate
+unbiased. Repeated rows are removed before the search, so n counts distinct rows.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ For singular values $s_1 \ge s_2 \ge \dots$ of $X \in \mathbb{R}^{n \times d}$ i
 $\sum_{i>k} s_i^2 / \sum_i s_i^2$, between 0 and $1 - k / \min(n, d)$. The rows are not centred unless asked for, so for
 embeddings in a narrow cone k = 1 takes away the cone's axis.
 
-Source: Eckart and Young 1936: the squared relative error of the best approximation of X of rank k.
+Source: Eckart and Young 1936: the squared relative error of the best approximation of X of rank k. Taking it for a
+probe is the study's own; there is no paper that defines it as one.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ empirical $F_i = i / N$, the largest are discarded, and D is the slope of $y = -
 $x = \log \mu$ through the origin: $D = \sum_i x_i y_i / \sum_i x_i^2$. Above 0, without an upper bound.
 
 Source: Facco et al. 2017 (Estimating the intrinsic dimension of datasets by a minimal neighborhood
-information), the Two-NN algorithm, with the top tenth discarded. Repeated rows have no ratio and are removed
+information), the algorithm's five steps, with the top tenth discarded. Repeated rows have no ratio and are removed
 before the search, so N counts distinct rows. Near-duplicates stay: captions that lie close to a swapped
 partner pull D towards 1 or 2 whatever the rest of the cloud does. `TwoNNApart` leaves partners out of each other's
 neighbours, and takes no two neighbours that are partners: their ratio near 1 would pull D up as far. Every row counts.

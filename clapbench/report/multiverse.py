@@ -1,6 +1,7 @@
-"""The command ``python -m clapbench.report.multiverse FOLDER``: each probe of a sweep over its free choices.
+"""The command ``clapbench study multiverse FOLDER``: each probe of a sweep over its free choices.
 
-Writes multiverse.csv and multiverse_ranges.csv into the sweep's folder and the figure into its report/, as PNG and SVG.
+Also ``python -m clapbench.report.multiverse FOLDER``. Writes multiverse.csv and multiverse_ranges.csv into the sweep's
+folder and the figure into its report/, as PNG and SVG.
 """
 
 from __future__ import annotations

@@ -119,8 +119,7 @@ def run(folder: Path, *, probes: Sequence[str] = (), n_draws: int = DRAWS) -> Mu
             f"multiverse {folder}: needs at least {MIN_PAIRS} cells with H, got {len(cells)}. "
             f"Add models or benchmarks to the sweep."
         )
-    names = list(probes) or list(dict.fromkeys(name for cell in cells for name in cell.probes))
-    found = families(config.probe_configs(names))
+    found = families(config.probe_configs(list(probes)) if probes else nodes_of(cells))
     measured = {
         n_rows: [_measured(sweep, cell, found, size=part, n_draws=n_draws) for cell in cells]
         for n_rows, part in zip(N, (size, matched.part(size, 2)), strict=True)
@@ -139,6 +138,18 @@ def run(folder: Path, *, probes: Sequence[str] = (), n_draws: int = DRAWS) -> Mu
         models=len({cell.model for cell in cells}),
         size=size,
     )
+
+
+def nodes_of(cells: Sequence[Cell]) -> dict[str, DictConfig]:
+    """The configuration of each probe that the cells hold: their own where it is not that of conf/probe."""
+    names = dict.fromkeys(name for cell in cells for name in cell.probes)
+    own = {
+        name: OmegaConf.create(node)
+        for cell in cells
+        for name, node in cell.extra.get("probe_nodes", {}).items()
+    }
+    shipped = config.probe_configs([name for name in names if name not in own])
+    return {name: own[name] if name in own else shipped[name] for name in names}
 
 
 def families(nodes: Mapping[str, DictConfig]) -> list[Family]:
