@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from clapbench.api.geometry import relative_gap as relative_gap
     from clapbench.api.geometry import residual_energy as residual_energy
     from clapbench.api.geometry import separability as separability
+    from clapbench.api.geometry import shrunk_lidar as shrunk_lidar
     from clapbench.api.geometry import similarity as similarity
+    from clapbench.api.geometry import spectral_decay as spectral_decay
     from clapbench.api.geometry import stable_rank as stable_rank
     from clapbench.api.geometry import swap_alignment as swap_alignment
     from clapbench.api.geometry import swap_separation as swap_separation
@@ -51,8 +53,8 @@ _NAMES = {
     "clapbench.api.evidence": "correlate",
     "clapbench.api.geometry": (
         "Gap alignment alpha_req cka gride_dimension hubness iso_score lidar mle_dimension modality_gap mutual_knn "
-        "nesum participation_ratio rankme relative_gap residual_energy separability similarity stable_rank "
-        "swap_alignment swap_separation two_nn uniformity"
+        "nesum participation_ratio rankme relative_gap residual_energy separability "
+        "shrunk_lidar similarity spectral_decay stable_rank swap_alignment swap_separation two_nn uniformity"
     ),
     "clapbench.api.scores": "Score retrieval score zeroshot",
 }
@@ -83,7 +85,9 @@ __all__ = [
     "retrieval",
     "score",
     "separability",
+    "shrunk_lidar",
     "similarity",
+    "spectral_decay",
     "stable_rank",
     "swap_alignment",
     "swap_separation",

@@ -150,6 +150,16 @@ def _record(check: Check | None = None, **known: Check) -> Check:
     return look
 
 
+def _list(check: Check) -> Check:
+    def look(value: Any, where: str) -> None:
+        if not isinstance(value, list):
+            _refuse(value, where, "a list")
+        for item in value:
+            check(item, where)
+
+    return look
+
+
 def _optional(check: Check) -> Check:
     return lambda value, where: None if value is None else check(value, where)
 
@@ -220,6 +230,7 @@ CELL: dict[str, Check] = {
         pair_assignment=_number(0, 1, null=True),
         undefined=_record(_text()),
         probe_keys=_record(_text()),
+        reads_matches=_list(_text()),
         items_sha256=_text(),
     ),
     "probes": _record(_number(null=True)),

@@ -79,6 +79,7 @@ def write_cell(
         extra={
             "pair_assignment": h,
             "parameters": 1000 + 10 * seed,
+            "reads_matches": [],
             "probe_keys": {name: config.probe_key(node) for name, node in nodes.items()},
         },
         probes=values,

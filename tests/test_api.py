@@ -27,6 +27,7 @@ from clapbench.probes import (
     relative_gap,
     residual_energy,
     separability,
+    spectral_decay,
     spectrum,
     swap,
     two_nn,
@@ -44,7 +45,8 @@ ONE_SIDE = {
     "stable_rank": spectrum.stable_rank,
     "participation_ratio": spectrum.participation_ratio,
     "nesum": spectrum.nesum,
-    "alpha_req": spectrum.alpha_req,
+    "alpha_req": spectral_decay.alpha_req,
+    "spectral_decay": spectral_decay.spectral_decay,
     "iso_score": spectrum.iso_score_star,
     "uniformity": align_uniform.uniformity,
     "hubness": hubness.hubness_skewness,
@@ -58,6 +60,9 @@ TWO_SIDES = {
     "relative_gap": relative_gap.relative_modality_gap,
     "separability": lambda a, t: separability.linear_separability(a, t, groups=torch.arange(40)),
     "lidar": lambda a, t: lidar.lidar(torch.stack([torch.as_tensor(a), torch.as_tensor(t)], dim=1)),
+    "shrunk_lidar": lambda a, t: lidar.shrunk_lidar(
+        torch.stack([torch.as_tensor(a), torch.as_tensor(t)], dim=1)
+    ),
 }
 SETTINGS = {"residual_energy": {"k": 3}}
 

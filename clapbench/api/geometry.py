@@ -47,6 +47,9 @@ from clapbench.probes import (
     separability as separability_module,
 )
 from clapbench.probes import (
+    spectral_decay as spectral_decay_module,
+)
+from clapbench.probes import (
     two_nn as two_nn_module,
 )
 from clapbench.rows import Rows, both, checked
@@ -124,12 +127,19 @@ def nesum(x: Rows) -> float:
     return float(spectrum.nesum(checked(x, who="nesum")))
 
 
-def alpha_req(x: Rows, *, weights: str = "equal") -> float:
-    """The exponent by which the covariance's eigenvalues decay, 0 or more; least squares with ``equal`` or ``1/i``.
+def alpha_req(x: Rows, *, first: int = 4, last: int | None = 100, weights: str = "1/i") -> float:
+    """alpha-ReQ: the exponent by which the covariance's eigenvalues decay, 0 or more, as its authors fit it.
 
-    Agrawal et al. 2022.
+    From rank ``first`` to ``last`` (None: the last above 0), with weights ``1/i`` or ``equal``. Agrawal et al. 2022.
     """
-    return float(spectrum.alpha_req(checked(x, who="alpha_req"), weights=weights))
+    rows = checked(x, who="alpha_req")
+    return float(spectral_decay_module.alpha_req(rows, first=first, last=last, weights=weights))
+
+
+def spectral_decay(x: Rows, *, first: int = 1, last: int | None = None, weights: str = "equal") -> float:
+    """The exponent by which all of the covariance's eigenvalues decay, each weighing the same; 0 or more."""
+    rows = checked(x, who="spectral_decay")
+    return float(spectral_decay_module.spectral_decay(rows, first=first, last=last, weights=weights))
 
 
 def iso_score(x: Rows) -> float:
@@ -137,9 +147,9 @@ def iso_score(x: Rows) -> float:
     return float(spectrum.iso_score_star(checked(x, who="iso_score")))
 
 
-def uniformity(x: Rows) -> float:
-    """How evenly the rows, at unit length, fill the sphere: -8 to 0, lower is more even. Wang and Isola 2020."""
-    return float(align_uniform.uniformity(x))
+def uniformity(x: Rows, *, t: float = 2.0) -> float:
+    """How evenly the rows, at unit length, fill the sphere: -4 t to 0, lower is more even. Wang and Isola 2020."""
+    return float(align_uniform.uniformity(x, t=t))
 
 
 def alignment(audio: Rows, text: Rows) -> float:
@@ -203,6 +213,12 @@ def lidar(audio: Rows, text: Rows, *, delta: float = 1e-4) -> float:
     """
     sides = both(audio, text, who="lidar")
     return float(lidar_module.lidar(torch.stack(list(sides), dim=1), delta=delta))
+
+
+def shrunk_lidar(audio: Rows, text: Rows) -> float:
+    """`lidar` with the covariance within pairs shrunk (Ledoit and Wolf 2004): for any number of pairs from 2 on."""
+    sides = both(audio, text, who="shrunk_lidar")
+    return float(lidar_module.shrunk_lidar(torch.stack(list(sides), dim=1)))
 
 
 def swap_separation(x: Rows, partners: Rows) -> float:

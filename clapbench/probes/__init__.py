@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clapbench.probes.cka import DebiasedCKA as DebiasedCKA
     from clapbench.probes.hubness import Hubness as Hubness
     from clapbench.probes.lidar import LiDAR as LiDAR
+    from clapbench.probes.lidar import ShrunkLiDAR as ShrunkLiDAR
     from clapbench.probes.modality_gap import GapProbe as GapProbe
     from clapbench.probes.mutual_knn import MutualKNN as MutualKNN
     from clapbench.probes.neighbour_dimension import Gride as Gride
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from clapbench.probes.relative_gap import RelativeGap as RelativeGap
     from clapbench.probes.residual_energy import ResidualEnergy as ResidualEnergy
     from clapbench.probes.separability import Separability as Separability
-    from clapbench.probes.spectrum import AlphaReQ as AlphaReQ
+    from clapbench.probes.spectral_decay import AlphaReQ as AlphaReQ
+    from clapbench.probes.spectral_decay import SpectralDecay as SpectralDecay
     from clapbench.probes.spectrum import IsoScoreStar as IsoScoreStar
     from clapbench.probes.spectrum import NESum as NESum
     from clapbench.probes.spectrum import ParticipationRatio as ParticipationRatio
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Alignment": "align_uniform",
-    "AlphaReQ": "spectrum",
+    "AlphaReQ": "spectral_decay",
     "DebiasedCKA": "cka",
     "GapProbe": "modality_gap",
     "Gride": "neighbour_dimension",
@@ -61,7 +63,9 @@ _HOMES = {
     "RelativeGap": "relative_gap",
     "ResidualEnergy": "residual_energy",
     "Separability": "separability",
+    "ShrunkLiDAR": "lidar",
     "SideProbe": "base",
+    "SpectralDecay": "spectral_decay",
     "StableRank": "spectrum",
     "StreamedProbe": "base",
     "SwapAlignment": "swap",
@@ -91,7 +95,9 @@ __all__ = [
     "RelativeGap",
     "ResidualEnergy",
     "Separability",
+    "ShrunkLiDAR",
     "SideProbe",
+    "SpectralDecay",
     "StableRank",
     "StreamedProbe",
     "SwapAlignment",

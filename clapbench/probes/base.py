@@ -14,7 +14,8 @@ Every probe is a torchmetrics ``Metric``: ``update``, ``compute``, ``reset``, ``
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -26,6 +27,7 @@ from clapbench.probes.moments import SIDES, Moments, moments, stacked, triangle
 from clapbench.rows import Rows, not_finite, on_float64_device, tensor
 
 ITEM = {"audio": "clip", "text": "caption"}
+Choices: TypeAlias = Mapping[str, tuple[bool | int | float | str | None, ...]]  # of an argument, by its name
 MIN_ROWS = 2  # a single row has no shape
 BY_ORDER = (
     2**48
@@ -39,7 +41,14 @@ class Probe(Metric):
     Positions tell which clip or caption a row is. A position that comes twice (a padded distributed sampler
     repeats rows) counts once, its first row; the order of rows and the cut into batches do not matter. Rows that come
     without positions are all different ones.
+
+    ``reads_matches`` says that the number is made of which clip belongs to which caption, as the scores are: its
+    correlation with them is no evidence that geometry predicts them. ``choices`` are the arguments that another author
+    could have set otherwise, each with the values that `multiverse` tries.
     """
+
+    reads_matches: ClassVar[bool] = False
+    choices: ClassVar[Choices] = {}
 
     full_state_update = False
     higher_is_better = None

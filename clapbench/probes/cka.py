@@ -8,9 +8,9 @@ With $\tilde K$ for $K$ with a diagonal of zeros,
 $\mathrm{HSIC} = \frac{1}{n (n - 3)} \left[ \mathrm{tr}\,\tilde K \tilde L
 + \frac{1^\top \tilde K 1 \; 1^\top \tilde L 1}{(n - 1)(n - 2)} - \frac{2}{n - 2} 1^\top \tilde K \tilde L 1 \right]$.
 
-Sources: Kornblith et al. 2019 (CKA); Song et al. 2012 (the estimate); Murphy et al. 2024 (why: the plain
-one tends to 1 for independent sides as d / n grows). Computed from d x d products of centred rows, which leave HSIC as
-it is: no n x n matrix.
+Sources: Kornblith et al. 2019, section 3 (CKA); Song et al. 2012, their HSIC$_1$ (the estimate); Murphy et al. 2024
+(why: the plain one tends to 1 for independent sides as d / n grows). Computed from d x d products of centred rows,
+which leave HSIC as it is: no n x n matrix.
 """
 
 from __future__ import annotations

@@ -4,19 +4,19 @@ With $N_k(i)$ the number of rows that have row i among their k nearest others, i
 rows, $E[(N_k - k)^3] / E[(N_k - k)^2]^{3/2}$. About 0 where all are neighbours equally often, large with hubs;
 no upper bound for growing n. It grows with n and with the intrinsic dimension.
 
-Source: Radovanović et al. 2010 (Hubs in space): population moments. Repeated rows, which would be each other's
-neighbours, are removed before the search.
+Source: Radovanović et al. 2010 (Hubs in space), their $S_{N_k}$: population moments. Repeated rows, which would
+be each other's neighbours, are removed before the search.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe
+from clapbench.probes.base import Choices, SideProbe
 from clapbench.probes.neighbours import distinct, nearest
 from clapbench.rows import Rows, checked
 
@@ -43,6 +43,8 @@ def hubness_skewness(x: Rows, k: int = 10) -> Float64[Tensor, ""]:
 
 class Hubness(SideProbe):
     """Hubness of one side."""
+
+    choices: ClassVar[Choices] = {"k": (5, 10, 20, 40)}
 
     def __init__(self, side: str | None = None, k: int = 10, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)

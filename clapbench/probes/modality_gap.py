@@ -7,7 +7,8 @@ Between the centroids $\bar a$ and $\bar t$ of the rows as given, with $u$ and $
 - the angle $2\,\mathrm{atan2}(\lVert u - v\rVert, \lVert u + v\rVert)$ in degrees, 0 to 180, which
   stays exact where the arc cosine of a cosine near 1 does not.
 
-Source: Liang et al. 2022 (Mind the gap), whose gap is the difference of the centroids of unit rows.
+Source: Liang et al. 2022 (Mind the gap), the embedding shift experiment: their gap is the difference of the centroids
+of unit rows. Its length is the distance here; the cosine and the angle of the centroids are ours.
 """
 
 from __future__ import annotations

@@ -89,20 +89,22 @@ def singular_values(x: Float64[Tensor, "n d"], *, who: str, every_one: bool = Fa
     return torch.linalg.svdvals(by_rotations(x) if len(x) > CHUNK else x)
 
 
-_spectra: deque[tuple[Tensor, Tensor]] = deque(maxlen=len(SIDES))
+_spectra: deque[tuple[Tensor, bool, Tensor]] = deque(maxlen=2 * len(SIDES))
 
 
-def shared_singular_values(cloud: Moments, *, who: str) -> Float64[Tensor, " m"]:
-    """`singular_values` of ``cloud``, computed once for the probes that ask for those of the same rows in turn.
+def shared_singular_values(
+    x: Float64[Tensor, "n d"], *, who: str, every_one: bool = False
+) -> Float64[Tensor, " m"]:
+    """`singular_values`, computed once for the probes that ask for those of the same rows in turn.
 
     For rows that nobody changes afterwards, as a probe's own.
     """
-    for rows, s in _spectra:
-        if rows.shape == cloud.rows.shape and rows.device == cloud.rows.device and rows.equal(cloud.rows):
+    for rows, whole, s in _spectra:
+        if whole == every_one and rows.shape == x.shape and rows.device == x.device and rows.equal(x):
             return s
-    s = singular_values(cloud.rows, who=who)
-    if cloud.rows.numel() <= SHARED:
-        _spectra.append((cloud.rows, s))
+    s = singular_values(x, who=who, every_one=every_one)
+    if x.numel() <= SHARED:
+        _spectra.append((x, every_one, s))
     return s
 
 

@@ -10,20 +10,20 @@ Both above 0, without an upper bound. k is the scale: over k, a small dimension 
 (a caption beside its swapped partner, at k = 2), a plateau is the cloud's own; both fall short in high dimensions.
 Gride at k = 2 is Two-NN by maximum likelihood.
 
-Sources: Levina and Bickel 2004 with the mean of the inverse of MacKay and Ghahramani 2005; Denti et al. 2022 (Gride),
-whose likelihood's derivative has n where n - 1 stands here, which at k = 2 makes the estimate unbiased. Repeated rows
-are removed before the search, so n counts distinct rows.
+Sources: Levina and Bickel 2004, their $\hat m_k$, with the mean of the inverse of MacKay and Ghahramani 2005; Denti et
+al. 2022 (Gride), whose likelihood's derivative has n where n - 1 stands here, which at k = 2 makes the estimate
+unbiased. Repeated rows are removed before the search, so n counts distinct rows.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe
+from clapbench.probes.base import Choices, SideProbe
 from clapbench.probes.neighbours import distinct, nearest
 from clapbench.rows import Rows, checked
 
@@ -96,6 +96,8 @@ def gride_dimension(x: Rows, k: int = 2) -> Float64[Tensor, ""]:
 class MLEDimension(SideProbe):
     """MLE dimension of one side."""
 
+    choices: ClassVar[Choices] = {"k": (5, 10, 20, 40)}
+
     def __init__(self, side: str | None = None, k: int = 20, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         self.k = k
@@ -107,6 +109,8 @@ class MLEDimension(SideProbe):
 
 class Gride(SideProbe):
     """Gride dimension of one side at one scale."""
+
+    choices: ClassVar[Choices] = {"k": (2, 4, 8, 16, 32)}
 
     def __init__(self, side: str | None = None, k: int = 2, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)

@@ -123,9 +123,11 @@ class PairedProbe(Probe):
     row. Swapped partners are not known then, so probes that need them refuse.
 
     Rows of pairs may come in different batches, so they are held. What is bound outlives ``reset``. Pairs of which a
-    row has not come are left out.
+    row has not come are left out. Most read which clip matches which caption; one that reads the swapped partners of
+    its side alone says ``reads_matches = False``.
     """
 
+    reads_matches: ClassVar[bool] = True
     pairs: Pairs | None = None
     needs: ClassVar[str] = "matched clips and captions"
 

@@ -10,13 +10,13 @@ epsilon to p; it is left out here, so p sums to one.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, StreamedProbe
+from clapbench.probes.base import Choices, SideProbe, StreamedProbe
 from clapbench.probes.moments import about_mean, moments, shared_singular_values, singular_values
 from clapbench.rows import Rows, checked
 
@@ -49,6 +49,8 @@ class RankMe(SideProbe, StreamedProbe):
     4.0
     """
 
+    choices: ClassVar[Choices] = {"center": (False, True)}
+
     def __init__(self, side: str | None = None, *, center: bool = False, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         self.center = center
@@ -58,7 +60,7 @@ class RankMe(SideProbe, StreamedProbe):
         cloud = self.moments(self.side)
         if self.center:
             cloud = about_mean(cloud, who="effective_rank")
-        return _effective_number(shared_singular_values(cloud, who="effective_rank"))
+        return _effective_number(shared_singular_values(cloud.rows, who="effective_rank"))
 
 
 def _effective_number(s: Float64[Tensor, " m"]) -> Float64[Tensor, ""]:

@@ -5,7 +5,7 @@ $\delta$ over two different rows of one side, averaged over the sides, $m / (m +
 equal, 1/2 where a clip is as far from its caption as from another clip. Unlike the gap of the centroids it does not
 grow with the cloud.
 
-Source: Schrodi et al. 2024 (Two effects, one trigger), their RMG. The scale of $\delta$ cancels.
+Source: Schrodi et al. 2024 (Two effects, one trigger), the definition of their RMG. The scale of $\delta$ cancels.
 """
 
 from __future__ import annotations

@@ -4,17 +4,18 @@ For singular values $s_1 \ge s_2 \ge \dots$ of $X \in \mathbb{R}^{n \times d}$ i
 $\sum_{i>k} s_i^2 / \sum_i s_i^2$, between 0 and $1 - k / \min(n, d)$. The rows are not centred unless asked for, so for
 embeddings in a narrow cone k = 1 takes away the cone's axis.
 
-Source: Eckart and Young 1936: the squared relative error of the best approximation of X of rank k.
+Source: Eckart and Young 1936: the squared relative error of the best approximation of X of rank k. Taking it for a
+probe is the study's own; there is no paper that defines it as one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float64
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe, StreamedProbe
+from clapbench.probes.base import Choices, SideProbe, StreamedProbe
 from clapbench.probes.moments import Moments, about_mean, moments, shared_singular_values, singular_values
 from clapbench.rows import Rows, checked
 
@@ -46,6 +47,8 @@ def residual_energy(x: Rows, k: int = 10, *, center: bool = False) -> Float64[Te
 class ResidualEnergy(SideProbe, StreamedProbe):
     """Residual energy of one side outside its first ``k`` directions; with ``center`` of its rows less their mean."""
 
+    choices: ClassVar[Choices] = {"k": (1, 2, 5, 10, 20), "center": (False, True)}
+
     def __init__(self, side: str | None = None, k: int = 10, *, center: bool = False, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)
         _refuse_negative(k, who="ResidualEnergy")
@@ -57,7 +60,7 @@ class ResidualEnergy(SideProbe, StreamedProbe):
         cloud = self.moments(self.side)
         if self.center:
             cloud = about_mean(cloud, who="residual_energy")
-        return _share_beyond(shared_singular_values(cloud, who="residual_energy"), cloud, k=self.k)
+        return _share_beyond(shared_singular_values(cloud.rows, who="residual_energy"), cloud, k=self.k)
 
 
 def _share_beyond(s: Float64[Tensor, " m"], cloud: Moments, *, k: int) -> Float64[Tensor, ""]:

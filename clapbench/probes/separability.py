@@ -6,14 +6,15 @@ sides together, and asked for the sign of $w \cdot (z - \bar z)$ on the fold's o
 right: 1/2 is chance, 1 means that the sides lie in half-spaces; below 1/2 by chance alone.
 
 Sources: Fisher 1936 (the discriminant, which least squares gives for sides of equal size); Fahim et al. 2024
-(separability as a measure of the gap). $\rho$ is $10^{-3}$ of the mean eigenvalue of $C$: with fewer rows than
-dimensions any labels can be fitted, which is why the rows are held out. Whole groups go to one fold: an item with its
-swapped partner, a clip with all its captions; a caption whose near-duplicate was trained on would not be unseen.
+(separability as a measure of the gap); the folds are ours. $\rho$ is $10^{-3}$ of the mean eigenvalue of $C$: with
+fewer rows than dimensions any labels can be fitted, which is why the rows are held out. Whole groups go to one fold: an
+item with its swapped partner, a clip with all its captions; a caption whose near-duplicate was trained on would not be
+unseen.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64, Int
@@ -21,6 +22,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from clapbench.probes.base import Choices
 from clapbench.probes.paired import PairedProbe, Pairs
 from clapbench.rows import Rows, both
 
@@ -76,6 +78,8 @@ def linear_separability(
 
 class Separability(PairedProbe):
     """Linear separability of matched clips and captions, each in one pair."""
+
+    choices: ClassVar[Choices] = {"folds": (2, 5, 10)}
 
     def __init__(self, folds: int = 5, **kwargs: Any) -> None:
         super().__init__(**kwargs)

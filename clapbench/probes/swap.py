@@ -9,13 +9,14 @@ An item has clips $a_p, a_r$ and captions $t_p, t_r$, where r is p with its part
   common. Since $(t_p - t_r) \cdot (a_p - a_r) = s_{pp} + s_{rr} - s_{pr} - s_{rp}$, the right way of matching the
   item's four is the better one exactly where its cosine is above 0; H asks for that and more.
 
-Source: none; both are made for benchmarks of swapped pairs, and the second is close to a score: it reads the matches,
-so a correlation of it with H is no evidence that geometry predicts H.
+Source: none; both definitions are ours, made for benchmarks of swapped pairs. The second is close to a score: it reads
+the matches, so a correlation of it with H is no evidence that geometry predicts H. The first reads which rows of its
+side are partners, and not which clip a caption describes: exchanging all matches within the items leaves it as it is.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64
@@ -51,8 +52,10 @@ def swap_separation(x: Rows, partners: Rows) -> Float64[Tensor, ""]:
 def swap_alignment(clips: Rows, captions: Rows) -> Float64[Tensor, ""]:
     """Mean cosine between the difference of two captions and that of their clips, in n items.
 
-    An item whose clips or whose captions are equal has no direction and counts 0: no model gets it right by it.
-    Raises ValueError for no items, and where no item has a direction on both sides.
+    An item whose clips or whose captions are equal has no direction and counts 0: no model gets it right by it. So a
+    bag of words, to which swapped captions are equal, has 0.
+
+    Raises ValueError for no items.
 
     >>> clips, captions = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]), torch.tensor([[[3.0, 3.0], [0.0, 0.0]]])
     >>> round(swap_alignment(clips, captions).item(), 4)
@@ -69,10 +72,6 @@ def swap_alignment(clips: Rows, captions: Rows) -> Float64[Tensor, ""]:
         )
     a, t = (x[:, 0] - x[:, 1] for x in sides)
     length = torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(t, dim=1)
-    if not length.any():
-        raise ValueError(
-            f"swap_alignment: undefined: in none of {len(length)} items do the clips and the captions differ."
-        )
     return ((a * t).sum(dim=1) / length.where(length > 0, 1.0)).mean()
 
 
@@ -80,6 +79,7 @@ class SwapSeparation(SideProbe, PairedProbe):
     """Swap separation of one side."""
 
     needs = "swapped partners"
+    reads_matches: ClassVar[bool] = False
 
     def __init__(self, side: str | None = None, **kwargs: Any) -> None:
         super().__init__(side, **kwargs)

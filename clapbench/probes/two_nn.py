@@ -6,7 +6,7 @@ empirical $F_i = i / N$, the largest are discarded, and D is the slope of $y = -
 $x = \log \mu$ through the origin: $D = \sum_i x_i y_i / \sum_i x_i^2$. Above 0, without an upper bound.
 
 Source: Facco et al. 2017 (Estimating the intrinsic dimension of datasets by a minimal neighborhood
-information), the Two-NN algorithm, with the top tenth discarded. Repeated rows have no ratio and are removed
+information), the algorithm's five steps, with the top tenth discarded. Repeated rows have no ratio and are removed
 before the search, so N counts distinct rows. Near-duplicates stay: captions that lie close to a swapped
 partner pull D towards 1 or 2 whatever the rest of the cloud does. `TwoNNApart` leaves partners out of each other's
 neighbours, and takes no two neighbours that are partners: their ratio near 1 would pull D up as far. Every row counts.
@@ -18,13 +18,13 @@ rest is searched again in double.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from clapbench.probes.base import SideProbe
+from clapbench.probes.base import Choices, SideProbe
 from clapbench.probes.nearest_two import nearest_two
 from clapbench.probes.neighbours import nearest
 from clapbench.probes.paired import PairedProbe, Pairs
@@ -101,6 +101,7 @@ def count_duplicates(x: Rows) -> int:
 class TwoNN(SideProbe):
     """Two-NN dimension of one side."""
 
+    choices: ClassVar[Choices] = {"discard": (0.0, 0.05, 0.1, 0.2), "plotting": PLOTTING_POSITIONS}
     duplicates: int | None = None  # rows left out of the last number, as they repeat another
 
     def __init__(
@@ -126,6 +127,7 @@ class TwoNNApart(PairedProbe, TwoNN):
     """Two-NN dimension of one side, swapped partners left out of each other's neighbours."""
 
     needs = "swapped partners"
+    reads_matches: ClassVar[bool] = False  # who is whose partner, on one side
 
     def measure_pairs(self, pairs: Pairs) -> Float64[Tensor, ""]:
         """The number, over the rows held; ValueError where it is undefined."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from clapbench.schema import Cell
 from clapbench.statistics.bootstrap import MIN_MODELS
-from clapbench.study.correlations import READS_LABELS
 from clapbench.study.summary import Summary
 
 
@@ -44,8 +43,8 @@ def notes(summary: Summary) -> list[str]:
         row["all_rows_because"] for row in summary.correlations if row["rows"] == "all" and summary.size
     )
     found += [f"* over all rows: {reason}" for reason in reasons if reason]
-    if any(row["probe"] in READS_LABELS for row in summary.correlations):
-        found.append("† reads the labels that H is made of: its correlation with H is no evidence.")
+    if any(row["probe"] in summary.reads_matches for row in summary.correlations):
+        found.append("† reads the matches that H is made of: its correlation with H is no evidence.")
     if summary.n_models < MIN_MODELS:
         found.append(f"No intervals: they need at least {MIN_MODELS} models, there are {summary.n_models}.")
     found += [sentence for sentence in (equivalence(summary), hangs_on(summary), noise(summary)) if sentence]
@@ -151,8 +150,8 @@ def marked(row: dict[str, Any], summary: Summary) -> str:
     """A predictor's name with the marks that `notes` explains."""
     if row["kind"] == "null predictor":
         return f"null: {row['probe']}"
-    reads_labels = "†" if row["probe"] in READS_LABELS else ""
-    return row["probe"] + ("*" if row["rows"] == "all" and summary.size else "") + reads_labels
+    reads_matches = "†" if row["probe"] in summary.reads_matches else ""
+    return row["probe"] + ("*" if row["rows"] == "all" and summary.size else "") + reads_matches
 
 
 def with_least(row: dict[str, Any], name: str) -> str:

@@ -191,6 +191,7 @@ def make_extra(
     undefined = {
         name: reason for name, reason in before.get("undefined", {}).items() if name not in probed.values
     } | probed.undefined
+    reading = [name for name in before.get("reads_matches", []) if name not in probed.values]
     left_out = {"missing_clips": plan.benchmark.missing, "broken_clips": len(plan.benchmark.broken)}
     return {
         **rows.embeddings.about,
@@ -199,6 +200,7 @@ def make_extra(
         **{name: count for name, count in left_out.items() if count},
         **({"undefined": undefined} if undefined else {}),
         **({"certify": certificate} if certificate else {}),
+        "reads_matches": [*reading, *probed.reads_matches],
         "probe_keys": {**before.get("probe_keys", {}), **plan.probe_keys},
         **({"probe_nodes": nodes} if nodes else {}),
     }

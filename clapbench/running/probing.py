@@ -24,10 +24,11 @@ from clapbench.schema import Case, Embeddings
 
 @dataclass(frozen=True)
 class Probed:
-    """A value per probe, None where it is undefined on this cloud, and the reasons in words."""
+    """A value per probe, None where it is undefined on this cloud, the reasons, and which probes read the matches."""
 
     values: dict[str, float | None]
     undefined: dict[str, str]
+    reads_matches: tuple[str, ...] = ()
 
 
 class Probing(nn.Module):
@@ -58,7 +59,8 @@ class Probing(nn.Module):
             except ValueError as reason:
                 values[name], undefined[name] = None, str(reason)
         self.probes.reset()
-        return Probed(values=values, undefined=undefined)
+        reading = tuple(name for name in self.names if self.probes[name].reads_matches)
+        return Probed(values=values, undefined=undefined, reads_matches=reading)
 
 
 def finite_only(numbers: Mapping[str, float | None], *, prefix: str = "") -> dict[str, float]:

@@ -6,6 +6,7 @@ A probe enters at matched N where every cell could be drawn from (`matched`); it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,6 @@ COLUMNS += ["note", "undefined", "all_rows_because"]
 LONG_COLUMNS = ["score", "bench", "rows", *(name for name in Row._fields if name != "notes"), "note"]
 LONG_DRAWS = 1000  # sampled orders and resamples of correlations_long.csv, where there are many tables
 POOLED = "pooled"
-READS_LABELS = ("swap_alignment",)  # of what H is made: its correlation with H is no evidence
 HEADLINE = ("H", POOLED)  # score and benchmark of correlations.csv
 
 
@@ -72,6 +72,23 @@ def predictors(cells: Sequence[Cell], at: Sequence[Measured]) -> dict[str, Predi
         because = why or "the cells do not say how many rows they have"
         found[name] = Predictor("all", all_rows, all_rows, because)
     return found
+
+
+def reads_matches(cells: Sequence[Cell]) -> frozenset[str]:
+    """The probes that are made of what H is made of: their correlation with H is no evidence.
+
+    As the cells record it; for those of earlier versions, which do not, as the classes in conf/probe say.
+    """
+    found = {name for cell in cells for name in cell.extra.get("reads_matches", ())}
+    unsaid = {name for cell in cells if "reads_matches" not in cell.extra for name in cell.probes}
+    if unsaid:
+        from clapbench import config  # with Hydra and torchmetrics: seconds, spared where the cells say it
+
+        nodes = config.shipped_probes()
+        found |= {
+            name for name in unsaid & nodes.keys() if resolve_name(nodes[name]["_target_"]).reads_matches
+        }
+    return frozenset(found)
 
 
 def null_predictors(cells: Sequence[Cell]) -> dict[str, Float[np.ndarray, " n"]]:

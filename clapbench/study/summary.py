@@ -106,13 +106,18 @@ class Summary:
         wanted = (cell.model, cell.bench, probe)
         return next((row for row in self.matched if (row.model, row.bench, row.probe) == wanted), None)
 
+    @cached_property
+    def reads_matches(self) -> frozenset[str]:
+        """The probes that read which clip a caption belongs to, as H does."""
+        return correlations.reads_matches(self.sweep.scored)
+
     @property
     def strongest(self) -> dict[str, Any] | None:
-        """The probe with the largest Spearman coefficient, whatever its sign, of those that do not read the labels."""
+        """The probe with the largest Spearman coefficient, whatever its sign, of those that do not read the matches."""
         probes = [
             row
             for row in self.probes
-            if row["spearman"] is not None and row["probe"] not in correlations.READS_LABELS
+            if row["spearman"] is not None and row["probe"] not in self.reads_matches
         ]
         return max(probes, key=lambda row: abs(row["spearman"]), default=None)
 

@@ -18,13 +18,12 @@ from clapbench.probes.align_uniform import Uniformity, uniformity
 from clapbench.probes.hubness import Hubness, hubness_skewness
 from clapbench.probes.neighbour_dimension import Gride, MLEDimension, gride_dimension, mle_dimension
 from clapbench.probes.neighbours import nearest
+from clapbench.probes.spectral_decay import AlphaReQ, SpectralDecay, alpha_req, spectral_decay
 from clapbench.probes.spectrum import (
-    AlphaReQ,
     IsoScoreStar,
     NESum,
     ParticipationRatio,
     StableRank,
-    alpha_req,
     iso_score_star,
     nesum,
     participation_ratio,
@@ -39,14 +38,15 @@ SPECTRAL = {
     "stable_rank": stable_rank,
     "participation_ratio_cov": participation_ratio,
     "nesum_cov": nesum,
-    "alpha_ols_all": alpha_req,
-    "alpha_weighted_1_over_i_all": lambda x: alpha_req(x, weights="1/i"),
+    "alpha_ols_all": spectral_decay,
+    "alpha_weighted_1_over_i_all": lambda x: spectral_decay(x, weights="1/i"),
 }
 FUNCTIONS = {
     "stable_rank": (StableRank, stable_rank),
     "participation_ratio": (ParticipationRatio, participation_ratio),
     "nesum": (NESum, nesum),
     "alpha_req": (AlphaReQ, alpha_req),
+    "spectral_decay": (SpectralDecay, spectral_decay),
     "iso_score": (IsoScoreStar, iso_score_star),
     "uniformity": (Uniformity, uniformity),
     "hubness": (Hubness, hubness_skewness),
@@ -133,7 +133,9 @@ def test_spectra_by_hand():
     assert iso_score_star(axes).item() == pytest.approx((21**2 / 273 - 1) / 2, rel=1e-12)
 
 
-@pytest.mark.parametrize("of", [stable_rank, participation_ratio, nesum, iso_score_star, alpha_req])
+@pytest.mark.parametrize(
+    "of", [stable_rank, participation_ratio, nesum, iso_score_star, alpha_req, spectral_decay]
+)
 def test_spectra_keep_their_numbers_at_the_ends_of_float64(of):
     x = cloud(20, 6, seed=15)
     for scale in (1e-200, 1e150):
@@ -146,13 +148,22 @@ def test_alpha_of_a_power_law_is_its_exponent(weights):
     u = torch.linalg.svd(x - x.mean(dim=0), full_matrices=False).U  # orthonormal columns of mean 0
     x = u * torch.arange(1, 21).double() ** -0.75  # eigenvalues i^-1.5
     assert alpha_req(x, weights=weights).item() == pytest.approx(1.5, rel=1e-9)
+    assert spectral_decay(x, first=2, last=7, weights=weights).item() == pytest.approx(1.5, rel=1e-9)
 
 
 def test_alpha_leaves_out_directions_that_have_no_variance():
     x = cloud(200, 6, seed=2)
     flat = torch.cat([x, torch.full((200, 3), 0.7, dtype=torch.float64)], dim=1)
-    assert alpha_req(flat).item() == pytest.approx(alpha_req(x).item(), rel=1e-9)
-    assert np.isfinite(alpha_req(cloud(10, 50, seed=2)).item())  # fewer rows than dimensions
+    for of in (alpha_req, spectral_decay):
+        assert of(flat).item() == pytest.approx(of(x).item(), rel=1e-9)
+        assert np.isfinite(of(cloud(10, 50, seed=2)).item())  # fewer rows than dimensions
+
+
+def test_alpha_ends_at_the_last_eigenvalue_where_there_are_fewer_than_it_asks_for():
+    x = cloud(60, 200, seed=16)  # 59 eigenvalues
+    assert alpha_req(x).item() == alpha_req(x, last=59).item() != alpha_req(x, last=58).item()
+    assert alpha_req(x, last=None).item() == alpha_req(x, last=100).item()
+    assert spectral_decay(x).item() == alpha_req(x, first=1, last=None, weights="equal").item()
 
 
 def test_uniformity_by_hand_and_in_blocks(monkeypatch):
@@ -259,8 +270,18 @@ def test_bad_clouds_are_refused(name):
         (lambda: nesum(torch.full((5, 3), 0.1)), "nesum: all 5 rows are equal"),
         (lambda: nesum(torch.ones(1, 3)), "nesum: needs at least 2 rows for a covariance, got 1"),
         (lambda: stable_rank(torch.zeros(5, 3)), "all 5 rows are zero"),
-        (lambda: alpha_req(cloud(9, 2, seed=0)), "needs at least 3 eigenvalues above 0 for a slope, got 2"),
+        (
+            lambda: spectral_decay(cloud(9, 2, seed=0)),
+            r"spectral_decay: needs at least 3 .* 1 on .*got 2 \(of 2\)",
+        ),
+        (
+            lambda: alpha_req(cloud(9, 5, seed=0)),
+            r"alpha_req: needs at least 3 .* rank 4 on .*got 2 \(of 5\)",
+        ),
         (lambda: alpha_req(cloud(9, 3, seed=0), weights="i"), "weights must be 'equal' or '1/i', got 'i'"),
+        (lambda: alpha_req(cloud(9, 3, seed=0), first=0), "alpha_req: needs ranks .* got first=0, last=100"),
+        (lambda: alpha_req(cloud(9, 3, seed=0), last=5), "3 of them at least; got first=4, last=5"),
+        (lambda: uniformity(cloud(9, 3, seed=0), t=0.0), "uniformity: t must be above 0, got 0"),
         (lambda: AlphaReQ(side="text", weights="i"), "AlphaReQ: weights must be"),
         (lambda: iso_score_star(cloud(9, 1, seed=0)), "needs at least 2 dimensions, got 1"),
         (lambda: uniformity(torch.ones(1, 3)), "needs at least 2 rows, got 1"),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clapbench.probes.align_uniform import alignment
 from clapbench.probes.cka import debiased_cka
-from clapbench.probes.lidar import lidar
+from clapbench.probes.lidar import lidar, shrunk_lidar
 from clapbench.probes.mutual_knn import mutual_knn
 from clapbench.probes.relative_gap import relative_modality_gap
 from clapbench.probes.separability import linear_separability
@@ -65,6 +65,26 @@ def test_mutual_knn_by_hand_and_by_chance():
     assert far == pytest.approx(10 / 1999, abs=0.002)
 
 
+def test_mutual_knn_does_not_depend_on_the_order_of_rows_that_tie():
+    captions = cloud(30, 6, seed=28).repeat_interleave(2, dim=0)  # of a bag of words: partners are equal
+    clips = cloud(60, 5, seed=29)
+    whole = mutual_knn(clips, captions, k=4).item()
+    for seed in range(5):
+        order = torch.randperm(60, generator=torch.Generator().manual_seed(seed))
+        assert mutual_knn(clips[order], captions[order], k=4).item() == pytest.approx(whole, rel=1e-12)
+
+
+def test_mutual_knn_of_ties_is_the_mean_over_lots():
+    corners = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])  # two others at one distance
+    line = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.3, 1.0], [-1.0, 0.2]])
+    nearest = [1, 0, 1, 2]  # on the line, each row's one nearest
+    chance = [[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.5], [0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0]]
+    by_hand = np.mean([row[place] for row, place in zip(chance, nearest, strict=True)])
+    assert mutual_knn(corners, line, k=1).item() == pytest.approx(by_hand, rel=1e-12)
+    everybody = mutual_knn(corners, line, k=3).item()
+    assert everybody == pytest.approx(1, rel=1e-12)
+
+
 def test_separability_of_halfspaces_and_of_one_cloud():
     x = cloud(400, 6, seed=11)
     away = torch.zeros(6, dtype=torch.float64)
@@ -104,6 +124,16 @@ def test_lidar_is_the_rank_of_the_generalised_eigenproblem():
     assert lidar(views).item() == pytest.approx(np.exp(-share @ np.log(share)), rel=1e-9)
 
 
+def test_shrunk_lidar_is_as_lidar_with_many_items_and_finds_directions_with_few():
+    strong = cloud(4000, 6, seed=30)[:, None] * torch.arange(1, 7)
+    many = strong + cloud(8000, 6, seed=31).reshape(4000, 2, 6) * torch.tensor([1.0, 2, 1, 3, 1, 1])
+    assert shrunk_lidar(many).item() == pytest.approx(lidar(many).item(), rel=0.01)
+    basis = torch.linalg.qr(cloud(200, 5, seed=32)).Q.T  # five directions of 200, told by 60 pairs
+    few = (10 * cloud(60, 5, seed=33) @ basis)[:, None] + 0.1 * cloud(120, 200, seed=34).reshape(60, 2, 200)
+    assert shrunk_lidar(few).item() == pytest.approx(5, abs=0.5)
+    assert shrunk_lidar(few.flip(1) * 7).item() == pytest.approx(shrunk_lidar(few).item(), rel=1e-9)
+
+
 def test_swap_separation_of_bags_of_words_and_of_strangers():
     x = cloud(600, 8, seed=19)
     partners = torch.arange(600).reshape(-1, 2)
@@ -129,6 +159,11 @@ def test_swap_alignment_is_above_0_where_the_whole_item_is_put_together_right():
     assert both == pytest.approx(swap_alignment(clips, captions).item() / 2, rel=1e-12)
 
 
+def test_swap_alignment_of_a_bag_of_words_is_0():
+    captions = cloud(20, 3, seed=26)[:, None].expand(20, 2, 3)  # a swap moves none of them
+    assert swap_alignment(cloud(40, 3, seed=27).reshape(20, 2, 3), captions).item() == 0
+
+
 def test_rotation_does_not_matter_to_any_and_scale_to_none():
     turn = torch.linalg.qr(cloud(6, 6, seed=22)).Q
     audio, text = cloud(40, 6, seed=23), cloud(40, 6, seed=24)
@@ -140,6 +175,7 @@ def test_rotation_does_not_matter_to_any_and_scale_to_none():
         relative_modality_gap,
         lambda a, t: linear_separability(a, t, groups=groups),
         lambda a, t: lidar(torch.stack([a, t], dim=1)),
+        lambda a, t: shrunk_lidar(torch.stack([a, t], dim=1)),
         lambda a, t: swap_separation(a, partners),
         lambda a, t: swap_alignment(a.reshape(-1, 2, 6), t.reshape(-1, 2, 6)),
     ):
@@ -177,7 +213,8 @@ def same(n: int) -> Tensor:
         (lambda: lidar(torch.eye(2).repeat(9, 1, 1), delta=-1.0), "delta must be 0 or more"),
         (lambda: swap_separation(same(4), torch.tensor([[0, 1]])), "all 4 rows are equal"),
         (lambda: swap_separation(same(4), torch.zeros(0, 2).long()), "swapped partners, got 0"),
-        (lambda: swap_alignment(torch.ones(2, 2, 3), torch.ones(2, 2, 3)), "in none of 2 items"),
+        (lambda: shrunk_lidar(torch.ones(1, 2, 4)), "at least 2 items and 2 views, got n=1, q=2"),
+        (lambda: shrunk_lidar(torch.ones(9, 2, 4)), "shrunk_lidar: undefined: the views of one item do not"),
         (lambda: swap_alignment(torch.full((1, 2, 3), torch.inf), torch.ones(1, 2, 3)), "needs finite rows"),
     ],
 )

@@ -12,7 +12,7 @@ from torch import Tensor
 from clapbench.probes.align_uniform import Alignment, alignment
 from clapbench.probes.base import Probe
 from clapbench.probes.cka import DebiasedCKA, debiased_cka
-from clapbench.probes.lidar import LiDAR, lidar
+from clapbench.probes.lidar import LiDAR, ShrunkLiDAR, lidar, shrunk_lidar
 from clapbench.probes.mutual_knn import MutualKNN, mutual_knn
 from clapbench.probes.paired import Pairs, bind, pairs_of
 from clapbench.probes.rankme import RankMe
@@ -30,6 +30,7 @@ EVERY = {
     "separability": Separability,
     "relative_gap": RelativeGap,
     "lidar": LiDAR,
+    "shrunk_lidar": ShrunkLiDAR,
     "swap_separation_audio": lambda: SwapSeparation(side="audio"),
     "swap_separation_text": lambda: SwapSeparation(side="text"),
     "swap_alignment": SwapAlignment,
@@ -142,6 +143,7 @@ def test_batches_and_order_do_not_matter_and_the_class_gives_what_the_function_g
         "separability": lambda: linear_separability(audio, text, groups=torch.arange(N) // 2),
         "relative_gap": lambda: relative_modality_gap(audio, text),
         "lidar": lambda: lidar(torch.stack([audio, text], dim=1)),
+        "shrunk_lidar": lambda: shrunk_lidar(torch.stack([audio, text], dim=1)),
         "swap_separation_audio": lambda: swap_separation(audio, partners),
         "swap_separation_text": lambda: swap_separation(text, partners),
         "swap_alignment": lambda: swap_alignment(audio.reshape(-1, 2, D), text.reshape(-1, 2, D)),

@@ -197,6 +197,13 @@ def test_why_a_probe_is_undefined_stays_with_its_null(small) -> None:
     assert "ResidualEnergy(text)" in cell.extra["undefined"]["residual_text_k10"]
 
 
+def test_a_cell_says_which_of_its_probes_read_the_matches(small) -> None:
+    assert evaluate.evaluate(small("probes=[cka,gap_l2]")).extra["reads_matches"] == ["cka"]
+    cell = evaluate.evaluate(small("probes=[swap_alignment,swap_separation_text]"))
+    assert cell.extra["reads_matches"] == ["cka", "swap_alignment"]
+    assert Cell.read(plan.cell_folder(small()) / "cell.json").extra == cell.extra
+
+
 def test_a_result_is_recorded_where_there_is_no_git(small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     cell = evaluate.evaluate(small())

@@ -118,11 +118,22 @@ def test_the_power_line_takes_the_largest_coefficient(found: Summary) -> None:
     assert "when 4 different probes are tried" in found.power
 
 
-def test_a_probe_that_reads_the_labels_is_marked_and_not_the_strongest(tmp_path: Path, capsys) -> None:
+def test_cells_say_which_probes_read_the_matches_and_for_older_cells_the_classes_do() -> None:
+    def cell(**extra: object) -> Cell:
+        probes = dict.fromkeys(("cka", "swap_separation_text", "twonn_text_apart", "mine", "lidar"), 0.5)
+        return Cell(status="ok", model="m", bench="b", probes=probes, extra=extra)
+
+    said = [cell(reads_matches=["mine"]), cell(reads_matches=["cka"])]
+    assert correlations.reads_matches(said) == {"mine", "cka"}
+    assert correlations.reads_matches([cell(), said[0]]) == {"mine", "cka", "lidar"}
+
+
+def test_a_probe_that_reads_the_matches_is_marked_and_not_the_strongest(tmp_path: Path, capsys) -> None:
     folder = sweep_folders.study(tmp_path / "s")
     for path in folder.glob("*/*/cell.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         record["probes"]["swap_alignment"] = record["scores"]["H"]
+        record["extra"]["reads_matches"] = ["swap_alignment"]
         path.write_text(json.dumps(record), encoding="utf-8")
     found = report.build(folder)
     assert next(row for row in found.correlations if row["probe"] == "swap_alignment")[
@@ -132,7 +143,7 @@ def test_a_probe_that_reads_the_labels_is_marked_and_not_the_strongest(tmp_path:
     report.show(found)
     printed = capsys.readouterr().out
     assert "swap_alignment*†" in printed
-    assert "† reads the labels" in printed
+    assert "† reads the matches" in printed
 
 
 def judged(h: float, n: int, *, high: float, chance: float = 1 / 6) -> dict[str, object]:
