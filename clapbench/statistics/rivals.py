@@ -54,6 +54,8 @@ def rivals(models: Sequence[Hits]) -> dict[tuple[int, int], Versus]:
     (-0.2, True, 1.0)
     """
     pairs = list(combinations(range(len(models)), 2))
+    if not pairs:
+        return {}
     alone = all(len(hits) == 1 for hits in models)
     each = _alone(models) if alone else {(a, b): _versus(models[a], models[b]) for a, b in pairs}
     found: dict[tuple[int, int], Versus] = {}
