@@ -64,10 +64,10 @@ def write_cell(
         values[name] = float(probe.compute())
     table = StringIO()
     writer = csv.writer(table)
-    writer.writerow(["item", "caption_p", "caption_r", "clip_p", "clip_r"])
+    writer.writerow(["item", "caption_p", "caption_r", "clip_p", "clip_r", "H"])
     for item in range(n_items):
         a, b = 2 * item, 2 * item + 1
-        writer.writerow([item, a, b, f"{a}.wav", f"{b}.wav"])
+        writer.writerow([item, a, b, f"{a}.wav", f"{b}.wav", int(item < round(h * n_items))])
     files.write_text(folder / model / bench / "items.csv", table.getvalue())
     cell = Cell(
         status="ok",
