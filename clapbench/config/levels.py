@@ -1,7 +1,7 @@
-"""What a model is one of: a recipe, a family of recipes, and the seed of its training. Keys of the config group ``model``.
+"""What a model is one of: a recipe, a family of recipes, and the seed of its training; keys of the group ``model``.
 
-They are written into the cell, where a study finds its levels; they are no arguments of the model's class and part of no
-cache key, so that naming them embeds nothing anew. A class that takes an argument of the same name gets it all the same.
+They are written into the cell, where a study finds its levels; they are no arguments of the model's class and part of
+no cache key, so that naming them embeds nothing anew. A class that takes an argument of that name gets it all the same.
 """
 
 from __future__ import annotations

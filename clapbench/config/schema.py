@@ -42,7 +42,7 @@ class Part:
     ``bases`` are dotted names of the classes of which the target is one; none where any callable serves. ``many`` holds
     nodes by name. ``keys`` is a dataclass of the kinds that stand in for a signature of somebody else's. ``takes`` are
     arguments that clapbench gives besides. ``told`` is a dataclass of keys that go into the cell and, unless the target
-    takes an argument of that name, not to the target. A ``partial`` node is completed by clapbench (``_partial_: true``).
+    takes an argument of that name, not to it. A ``partial`` node is completed by clapbench (``_partial_: true``).
     """
 
     group: str

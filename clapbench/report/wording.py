@@ -29,6 +29,8 @@ def notes(summary: Summary) -> list[str]:
         f"smallest p that these cells could have given. Null predictors know nothing of geometry "
         f"(docs/correlations.md)."
     ]
+    if summary.levels.note:
+        found.append(summary.levels.note)
     if summary.differs and summary.size:
         found.append(
             f"Probes enter at matched N, rows that every cell has: {summary.size.audio} clips and {summary.size.text} "

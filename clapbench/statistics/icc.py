@@ -1,15 +1,15 @@
-r"""Intraclass correlation ICC(1): which share of a number's variance lies between groups, here recipes, not within them.
+r"""Intraclass correlation ICC(1): which share of a number's variance lies between groups (recipes), not within them.
 
-One-way random effects: $y_{ij} = \mu + a_i + e_{ij}$, replicates $j$ (seeds) of groups $i$ (recipes), a of them, N numbers
-in all. With the mean squares between and within groups and $F = MS_b / MS_w$,
+One-way random effects: $y_{ij} = \mu + a_i + e_{ij}$, replicates $j$ (seeds) of groups $i$ (recipes), a of them, N
+numbers in all. With the mean squares between and within groups and $F = MS_b / MS_w$,
 
 $$\mathrm{ICC}(1) = \frac{F - 1}{F + k_0 - 1}, \quad
 k_0 = \frac{1}{a - 1} \Bigl( N - \frac{\sum_i n_i^2}{N} \Bigr),$$
 
 from $-1 / (k_0 - 1)$ to 1; $k_0$ is the number of replicates where all groups have as many. It estimates
 $\sigma_a^2 / (\sigma_a^2 + \sigma_e^2)$; below 0 it says that groups differ less than their replicates do.
-95 %: the same with $F / F_{.975; a - 1, N - a}$ and $F \cdot F_{.975; N - a, a - 1}$. The interval is exact for normal data
-and groups of one size; for others $k_0$ makes it an approximation.
+95 %: the same with $F / F_{.975; a - 1, N - a}$ and $F \cdot F_{.975; N - a, a - 1}$. The interval is exact for normal
+data and groups of one size; for others $k_0$ makes it an approximation.
 
 Sources: Shrout and Fleiss 1979, ICC(1,1) and its interval (p. 424); McGraw and Wong 1996, case 1, tables 4 and 7;
 Donner 1986, eq. 2.3, for $k_0$.

@@ -1,4 +1,4 @@
-r"""Random-effects meta-analysis: effects $y_i$ of known variance $v_i$, as of k benchmarks, and how far the next may lie.
+r"""Random-effects meta-analysis: effects $y_i$ of known variance $v_i$, as of k benchmarks, and where the next may lie.
 
 $y_i = \mu + u_i + e_i$ with $u_i \sim N(0, \tau^2)$, $e_i \sim N(0, v_i)$, weights $w_i = 1 / (v_i + \tau^2)$ and
 $\hat\mu = \sum w_i y_i / \sum w_i$. $\tau^2$ by restricted maximum likelihood: the fixed point, at least 0, of
@@ -6,15 +6,15 @@ $\hat\mu = \sum w_i y_i / \sum w_i$. $\tau^2$ by restricted maximum likelihood: 
 $$\tau^2 = \frac{\sum w_i^2 \, [(y_i - \hat\mu)^2 - v_i]}{\sum w_i^2} + \frac{1}{\sum w_i}.$$
 
 The interval of $\mu$ is Hartung and Knapp's, $\hat\mu \pm t_{k-1} \, s$ with
-$s^2 = q / \sum w_i$, $q = \sum w_i (y_i - \hat\mu)^2 / (k - 1)$; q counts as 1 where it is less, else a few effects that
-happen to agree would give an interval of no width. The prediction interval, for the true effect of one more benchmark, is
-$\hat\mu \pm t_{k-1} \sqrt{\tau^2 + s^2}$.
+$s^2 = q / \sum w_i$, $q = \sum w_i (y_i - \hat\mu)^2 / (k - 1)$; q counts as 1 where it is less, else a few effects
+that happen to agree would give an interval of no width. The prediction interval, for the true effect of one more
+benchmark, is $\hat\mu \pm t_{k-1} \sqrt{\tau^2 + s^2}$.
 
 Correlations enter as Fisher's $z = \operatorname{artanh} r$ with variance $1 / (n - 3)$ for Pearson's (Fisher 1921) and
 $(1 + r^2 / 2) / (n - 3)$ for Spearman's (Bonett and Wright 2000).
 
-Sources: Viechtbauer 2005, eq. 10, for REML; Hartung and Knapp 2001, eq. 4; Roever, Knapp and Friede 2015 for q of at least
-1; Higgins, Thompson and Spiegelhalter 2009, eq. 12, for prediction, with k - 1 degrees of freedom as IntHout et al. 2016.
+Sources: Viechtbauer 2005 for REML; Hartung and Knapp 2001 for the interval; Roever, Knapp and Friede 2015 for q of at
+least 1; Higgins, Thompson and Spiegelhalter 2009 for prediction, with k - 1 degrees of freedom as IntHout et al. 2016.
 """
 
 from __future__ import annotations
@@ -44,9 +44,15 @@ class Pooled(NamedTuple):
 
 
 def pooled(
-    effects: Float[np.ndarray, " k"], variances: Float[np.ndarray, " k"], *, least_q: float = 1.0
+    effects: Float[np.ndarray, " k"],
+    variances: Float[np.ndarray, " k"],
+    *,
+    tau2: float | None = None,
+    least_q: float = 1.0,
 ) -> Pooled:
-    """A random-effects meta-analysis of at least two effects. ``least_q`` 0 is Hartung and Knapp's own interval.
+    """A random-effects meta-analysis of at least two effects, with ``tau2`` by restricted likelihood unless it is given.
+
+    ``least_q`` 0 is Hartung and Knapp's own interval.
 
     >>> found = pooled(np.array([0.5, 0.6, 0.1]), np.array([0.01, 0.01, 0.01]))
     >>> round(found.value, 3), round(found.tau2, 3), [round(bound, 2) for bound in (found.low, found.high)]
@@ -60,7 +66,7 @@ def pooled(
             f"pooled: needed two or more finite effects with variances above 0, got {effects.tolist()} with "
             f"{variances.tolist()}. Leave out what is undefined."
         )
-    tau2 = restricted_tau2(effects, variances)
+    tau2 = restricted_tau2(effects, variances) if tau2 is None else tau2
     weights = 1 / (variances + tau2)
     value = float((weights * effects).sum() / weights.sum())
     q = float((weights * (effects - value) ** 2).sum()) / (k - 1)
