@@ -50,7 +50,7 @@ def pooled(
     tau2: float | None = None,
     least_q: float = 1.0,
 ) -> Pooled:
-    """A random-effects meta-analysis of at least two effects, with ``tau2`` by restricted likelihood unless it is given.
+    """A random-effects meta-analysis of at least two effects; ``tau2`` is by restricted likelihood unless given.
 
     ``least_q`` 0 is Hartung and Knapp's own interval.
 
