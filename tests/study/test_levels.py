@@ -87,7 +87,7 @@ def test_where_no_recipe_has_two_seeds_nothing_changes() -> None:
 
 def test_copies_of_a_seed_do_not_make_a_correlation_surer() -> None:
     """Three times the same cells as seeds: the same n, the same p."""
-    h, x = [0.1, 0.3, 0.2, 0.5, 0.4], [1.0, 2.0, 3.0, 4.0, 5.0]
+    h, x = [0.1, 0.3, 0.2, 0.5], [1.0, 2.0, 3.0, 4.0]
     single = [cell(f"m{k}", "x", value) for k, value in enumerate(h)]
     copies = [
         cell(f"m{k}s{seed}", "x", value, recipe=f"m{k}", seed=seed)
