@@ -57,7 +57,7 @@ def test_levels_stand_in_the_cell_and_naming_them_encodes_nothing(
     assert (again.recipe, again.family, again.seed) == ("2024_a", "2024_a", 3)
     assert again.config_key == first.config_key
     assert Cell.read(tmp_path / "default/mini/synth_order/cell.json") == again
-    with pytest.raises(ConfigError, match="model.seed: needed a whole number"):
+    with pytest.raises(ConfigError, match=r"model\.seed: needed a whole number"):
         evaluate.evaluate(small("model.seed=-1"))
 
 
