@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test torture lint bench docs
+.PHONY: help install demo seeds test torture lint bench docs
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -14,6 +14,12 @@ install: .venv/.installed  ## .venv with every dependency at the versions of con
 
 demo: install  ## the whole study on embedded models and benchmarks, into outputs/demo
 	$(BIN)/python evaluate.py experiment=demo
+
+SEEDED := mini mini_vicreg mini_negatives mini_scene mini_centroid mini_bag
+seeds: install  ## seeds 1 and 2 of each embedded recipe that do not ship, into outputs/train; each says how to evaluate it
+	set -e; for seed in 1 2; do for recipe in $(SEEDED); do \
+	test -f clapbench/weights/$${recipe}_s$$seed.safetensors || \
+	$(BIN)/python train.py experiment=$$recipe seed=$$seed name=$${recipe}_s$$seed; done; done
 
 test: install  ## the test suite, in two processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal

@@ -130,6 +130,7 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         **dict.fromkeys(
             ["mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"], nothing
         ),
+        **dict.fromkeys(["mini_s1", "mini_vicreg_s1"], nothing),
         **{
             model: released_checkpoint(model)
             for model in ("laion", "laion_unfused", "mga", "m2d", "m2d_2024", "m2d_stacked")

@@ -49,7 +49,7 @@ def encoder(model: str, encoders: dict[str, Encoder], composed: Compose, tmp_pat
     """The encoder of conf/model/MODEL.yaml, built once for all its tests."""
     if model not in encoders:
         cfg = composed("evaluate", *overrides("model", model, tmp_path))
-        encoders[model] = instantiate(cfg.model).eval()
+        encoders[model] = config.build(cfg.model).eval()
     return encoders[model]
 
 
@@ -196,7 +196,7 @@ class TestTraining:
         chosen = [f"model.checkpoint={path}", "model.source=null"]
         chosen += [f"model.{key}=null" for key in ("text_checkpoint", "text_source") if model == "m2d_2024"]
         cfg = composed("evaluate", *overrides("model", model, tmp_path), *chosen)
-        loaded = instantiate(cfg.model)
+        loaded = config.build(cfg.model)
         held = loaded.state_dict()
         assert loaded.logit_scale == 12.345678901234567
         assert not loaded.training
@@ -241,7 +241,7 @@ class TestTraining:
 class TestOutside:
     @pytest.fixture
     def outside(self, model: str, composed: Compose, tmp_path: Path) -> Outside:
-        return instantiate(composed("evaluate", *overrides("model", model, tmp_path)).model)
+        return config.build(composed("evaluate", *overrides("model", model, tmp_path)).model)
 
     def test_unit_rows_in_the_order_given(self, outside: Outside, tmp_path: Path) -> None:
         clips = {name: tmp_path / name for name in OUTSIDE["audio"]}

@@ -3,6 +3,7 @@
 from clapbench.config.build import build, check_place, check_writable, sweep_folder
 from clapbench.config.check import check, check_node
 from clapbench.config.conf import CONF, TYPED, ConfigError, choices, find, folders, shipped, unknown
+from clapbench.config.levels import levels_of, without_levels
 from clapbench.config.probes import check_foreign, probe_changes, probe_configs, probe_key, shipped_probes
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "choices",
     "find",
     "folders",
+    "levels_of",
     "probe_changes",
     "probe_configs",
     "probe_key",
@@ -25,4 +27,5 @@ __all__ = [
     "shipped_probes",
     "sweep_folder",
     "unknown",
+    "without_levels",
 ]

@@ -12,12 +12,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from clapbench.config.conf import ConfigError
+from clapbench.config.levels import without_levels
 
 
 def build(node: DictConfig, **arguments: Any) -> Any:
-    """``instantiate`` of this node alone, which raises what the constructor raised, without Hydra's wrapping."""
+    """``instantiate`` of this node alone, which raises what the constructor raised, without Hydra's wrapping.
+
+    A model's levels, which are no arguments, stay out.
+    """
     try:
-        return instantiate(node, _recursive_=False, **arguments)
+        return instantiate(without_levels(node), _recursive_=False, **arguments)
     except InstantiationException as error:
         raise error.__cause__ or error from None
 

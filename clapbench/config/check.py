@@ -157,6 +157,7 @@ def arguments_of(part: Part, node: Mapping[str, Any], *, key: str) -> dict[str, 
             f"Type {key}=NAME."
         )
     ours = fields_of(part.keys) if part.keys is not None else {}
+    known = {**(fields_of(part.told) if part.told is not None else {}), **known}
     return known | {name: kind for name, kind in ours.items() if name in known}
 
 

@@ -288,7 +288,8 @@ def takes_text(key: str, typed: Sequence[str], *, root: str) -> bool:
     if not rest:
         return first in kinds and _is_text(kinds[first])
     part = part_of(kinds[first]) if first in kinds else None
-    if part is not None and part.keys is not None and _is_text(fields_of(part.keys).get(rest)):
+    beside = [kind for kind in (part.keys, part.told) if kind is not None] if part is not None else []
+    if any(_is_text(fields_of(kind).get(rest)) for kind in beside):
         return True
     nodes = [OmegaConf.select(node, rest.rpartition(".")[0]) or node for node in nodes_of(first, typed)]
     name = rest.rpartition(".")[2]

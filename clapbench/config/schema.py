@@ -41,7 +41,8 @@ class Part:
 
     ``bases`` are dotted names of the classes of which the target is one; none where any callable serves. ``many`` holds
     nodes by name. ``keys`` is a dataclass of the kinds that stand in for a signature of somebody else's. ``takes`` are
-    arguments that clapbench gives besides. A ``partial`` node is completed by clapbench (``_partial_: true``).
+    arguments that clapbench gives besides. ``told`` is a dataclass of keys that go into the cell and, unless the target
+    takes an argument of that name, not to it. A ``partial`` node is completed by clapbench (``_partial_: true``).
     """
 
     group: str
@@ -49,6 +50,7 @@ class Part:
     many: bool = False
     keys: type | None = None
     takes: tuple[str, ...] = ()
+    told: type | None = None
     partial: bool = False
 
 
@@ -76,6 +78,15 @@ class Optimizer:
     weight_decay: Weight
     betas: Annotated[list[Share], Len(2, 2)]
     momentum: Share
+
+
+@dataclass
+class Levels:
+    """What a model is one of. These keys decide no embedding, so they are in no key of a cache."""
+
+    recipe: Text | None
+    family: Text | None
+    seed: Seed | None
 
 
 Duration = Annotated[
@@ -108,7 +119,7 @@ ProbeArguments = Annotated[
 ]
 MODELS = ("clapbench.encoders.base.Encoder", "clapbench.encoders.outside.Outside")
 BENCHMARK = ("clapbench.benchmarks.base.Benchmark",)
-ModelPart = Annotated[Mapping[str, Any], Part("model", MODELS)]
+ModelPart = Annotated[Mapping[str, Any], Part("model", MODELS, told=Levels)]
 BenchPart = Annotated[Mapping[str, Any], Part("bench", BENCHMARK)]
 TrainerPart = Annotated[Mapping[str, Any], Part("trainer", ("pytorch_lightning.Trainer",), keys=Trainer)]
 LOGGER_TAKES = ("folder", "group", "run", "run_id", "content")
@@ -145,7 +156,7 @@ class Evaluate:
 class Train:
     """The keys of ``train.py``."""
 
-    model: Annotated[Mapping[str, Any], Part("model", MODELS[:1])]
+    model: Annotated[Mapping[str, Any], Part("model", MODELS[:1], told=Levels)]
     regularizer: Annotated[
         Mapping[str, Any],
         Part("regularizer", ("clapbench.training.regularizers.base.Regularizer",), many=True),

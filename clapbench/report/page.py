@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from clapbench import files
 from clapbench.grid import Table
-from clapbench.report import figures, seal, tables
+from clapbench.report import figures, levels, seal, tables
 from clapbench.report.tables import Html
 from clapbench.report.wording import notes, without_h
 from clapbench.statistics.coefficients import MIN_PAIRS
@@ -89,6 +89,8 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
         ]
         alone = tables.by_bench(summary)
         parts += ["<h2>On each benchmark alone</h2>", _table(alone)] if alone else []
+    for heading, table in levels.sections(summary):
+        parts += [f"<h2>{heading}</h2>", _table(table), *_lines(table.caption)]
     if "rankme_n" in images:
         parts += [
             "<h2>Rank grows with the rows</h2>",

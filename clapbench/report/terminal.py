@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clapbench import grid
 from clapbench.console import console, shown
-from clapbench.report import tables
+from clapbench.report import levels, tables
 from clapbench.report.wording import notes, without_h
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
@@ -25,6 +25,10 @@ def show(summary: Summary) -> None:
         grid.show(tables.correlations(summary))
         for sentence in notes(summary):
             console.say(f"[dim]{shown(sentence)}[/]")
+        for table in (levels.over_seeds(summary), levels.prediction(summary)):
+            if table is not None:
+                console.print()
+                grid.show(table)
     else:
         console.say(
             f"[dim]no correlations: they need {MIN_PAIRS} finished cells with H, there are {len(sweep.scored)}.[/]"

@@ -28,6 +28,8 @@ def notes(summary: Summary) -> list[str]:
         f"had. no effect beyond: larger ones are excluded (5 %). BF10: above 3 speaks for a correlation, below .33 "
         f"against one. Null predictors know nothing of geometry (docs/correlations.md)."
     ]
+    if summary.levels.note:
+        found.append(summary.levels.note)
     if summary.differs and summary.size:
         found.append(
             f"Probes enter at matched N, rows that every cell has: {summary.size.audio} clips and {summary.size.text} "

@@ -36,6 +36,9 @@ def flat(cell: Cell) -> dict[str, Any]:
     """A cell as one row of cells.csv."""
     return {
         "model": cell.model,
+        "recipe": cell.recipe,
+        "family": cell.family,
+        "seed": cell.seed,
         "bench": cell.bench,
         "status": cell.status,
         "n_items": cell.n_items,

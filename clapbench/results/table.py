@@ -52,4 +52,4 @@ def load(folder: str | Path, *, cache_dir: str | Path | None = None) -> Cells:
 
 def frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """A row per cell; counts stay whole numbers where a failed cell has none."""
-    return pd.DataFrame([flat(cell) for cell in cells]).astype({"n_items": "Int64"})
+    return pd.DataFrame([flat(cell) for cell in cells]).astype({"n_items": "Int64", "seed": "Int64"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +63,20 @@ def done_or_made(cfg: DictConfig) -> Cell:
     plan = find_plan(cfg, old=old)
     if plan.is_met_by(old) and not plan.force:
         assert old is not None
-        say(old, label=plan.label, done="done before")
-        return old
+        cell = told_anew(plan, old)
+        say(cell, label=plan.label, done="done before")
+        return cell
     return make(plan, old=old)
+
+
+def told_anew(plan: Plan, cell: Cell) -> Cell:
+    """A cell that is done with the levels that the plan's model is said to have; written again where they differ."""
+    levels = plan.levels._asdict()
+    if all(getattr(cell, name) == value for name, value in levels.items()):
+        return cell
+    found = replace(cell, **levels)
+    files.write_text(plan.folder / "cell.json", found.to_json())
+    return found
 
 
 def find_plan(cfg: DictConfig, *, old: Cell | None) -> Plan:
@@ -173,6 +184,7 @@ def make_cell(
         ties=judgement.ties,
         near_ties=judgement.near_ties,
         runtime_s=runtime,
+        **plan.levels._asdict(),
         **provenance(),
     )
 
@@ -225,6 +237,7 @@ def write_failure(cfg: DictConfig, error: Exception) -> Cell:
         model=str(cfg.model.name),
         bench=str(cfg.bench.name),
         error=f"{type(error).__name__}: {error}",
+        **config.levels_of(cfg.model)._asdict(),
         **provenance(),
     )
     keep_earlier(folder)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from clapbench import config, files
 from clapbench.benchmarks.base import Benchmark
+from clapbench.config.levels import Known
 from clapbench.encoders.base import Encoder, Hearing, fingerprint, hearing
 from clapbench.encoders.outside import Outside
 from clapbench.results import cache
@@ -65,7 +66,7 @@ def check_writable(cfg: DictConfig) -> None:
 
 def model_class(cfg: DictConfig) -> tuple[type, dict[str, Any]]:
     """The class of ``cfg.model`` and its arguments."""
-    arguments = OmegaConf.to_container(cfg.model, resolve=True)
+    arguments = OmegaConf.to_container(config.without_levels(cfg.model), resolve=True)
     assert isinstance(arguments, dict)
     target = get_class(arguments.pop("_target_"))
     return target, {str(key): value for key, value in arguments.items()}
@@ -99,6 +100,7 @@ class Plan:
     model: str
     bench: str
     sweep: str
+    levels: Known  # of the model
     folder: Path  # of the cell
     cache: Path  # folder
 
@@ -132,6 +134,7 @@ class Plan:
             model=str(cfg.model.name),
             bench=str(cfg.bench.name),
             sweep=str(cfg.sweep),
+            levels=config.levels_of(cfg.model),
             folder=cell_folder(cfg),
             cache=cache_folder,
             benchmark=benchmark,

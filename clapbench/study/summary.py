@@ -15,11 +15,12 @@ from clapbench.results.sweep import Sweep
 from clapbench.schema import Cell, Size
 from clapbench.statistics.coefficients import FEW, few
 from clapbench.statistics.power import power_line
-from clapbench.study import correlations, drawn, matched, memory
+from clapbench.study import correlations, drawn, levels, matched, memory, meta, prediction, seeds
 from clapbench.study.correlations import Entry
 from clapbench.study.diagnosis import Diagnosis, diagnose
 from clapbench.study.drawn import Measured
 from clapbench.study.evidence import evidence
+from clapbench.study.levels import Levels
 from clapbench.study.matched import Measurements
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Summary:
     entries: tuple[Entry, ...]  # rows of correlations_long.csv
     key: str | None  # of all that decides the correlations; None where there are none
     diagnoses: tuple[Diagnosis, ...]
+    levels: Levels  # the cells with H by model and by recipe
 
     @cached_property
     def rows(self) -> dict[str, Rows]:
@@ -47,8 +49,19 @@ class Summary:
             "correlations": Rows(correlations.COLUMNS, self.correlations),
             "correlations_long": correlations.long(self.entries),
             "diagnosis": Rows(Diagnosis._fields, [one._asdict() for one in self.diagnoses]),
+            **self.level_rows,
             "matched": drawn.table_of(self.matched),
             "curve": drawn.table_of(self.curve),
+        }
+
+    @cached_property
+    def level_rows(self) -> dict[str, Rows]:
+        """Of `rows`, what is told over seeds, recipes, families and benchmarks."""
+        return {
+            "seeds": Rows(seeds.SEEDS, seeds.over_seeds(self.levels.models)),
+            "levels": Rows(seeds.LEVELS, seeds.reliability(self.levels.models)),
+            "meta": Rows(meta.COLUMNS, meta.over_benches(self.entries)),
+            "prediction": Rows(prediction.COLUMNS, prediction.predicted(self.levels.recipes)),
         }
 
     @property
@@ -94,8 +107,8 @@ class Summary:
 
     @property
     def n_models(self) -> int:
-        """How many models have cells with H."""
-        return len({cell.model for cell in self.sweep.scored})
+        """How many recipes have cells with H: models, where no two share a recipe."""
+        return len({cell.model for cell in self.levels.recipes.cells})
 
     @property
     def differs(self) -> bool:
@@ -166,6 +179,7 @@ class Summary:
                 row["probe"]: {k: v for k, v in row.items() if k != "probe"} for row in self.correlations
             },
             "power": self.power,
+            **{name: list(rows.records) for name, rows in self.level_rows.items() if name != "seeds"},
             "diagnosis": [one._asdict() for one in self.diagnoses],
         }
 
@@ -187,11 +201,13 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
     probes = correlations.predictors(sweep.scored, at)
     common: dict[str, Any] = {"protocol": sweep.protocol, "seed": sweep.matching.seed}
     key, entries = None, None
-    if sweep.scored:
-        key = memory.key_of(sweep.scored, probes, **common)
+    by_level = levels.levels(sweep, probes)
+    units, probes = by_level.recipes.cells, by_level.recipes.probes
+    if units:
+        key = memory.key_of(units, probes, **common)
         entries = memory.read(known, key=key) if known else None
         if entries is None:
-            entries = correlations.correlated(sweep.scored, probes, **common)
+            entries = correlations.correlated(units, probes, **common)
     return Summary(
         sweep=sweep,
         size=size,
@@ -201,4 +217,5 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
         entries=tuple(entries or []),
         key=key,
         diagnoses=tuple(diagnose(evidence(sweep, curve, size=size))),
+        levels=by_level,
     )

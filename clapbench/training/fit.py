@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from clapbench import config, files
+from clapbench.config.levels import recipe_of_training
 from clapbench.config.lines import choice_of
 from clapbench.console import console, shown
 from clapbench.encoders.base import Encoder, fingerprint
@@ -314,6 +315,7 @@ def recipe_of(cfg: DictConfig, data: TrainingData) -> dict[str, Any]:
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain = OmegaConf.to_container(task, resolve=True)
     assert isinstance(plain, dict)
+    plain["model"] = OmegaConf.to_container(config.without_levels(cfg.model), resolve=True)
     kind, arguments = model_class(cfg)
     with source.settings(allowed=cfg.download, folder=cfg.checkpoint_dir):
         content = fingerprint(kind, arguments)
@@ -324,15 +326,21 @@ def recipe_of(cfg: DictConfig, data: TrainingData) -> dict[str, Any]:
 
 
 def evaluation_of(cfg: DictConfig, *, path: Path) -> str:
-    """The command that evaluates a trained model, with every model key that is not the yaml's."""
+    """The command that evaluates a trained model, with every model key that is not the yaml's, and its levels.
+
+    Its recipe is the training's name without the seed. A model that starts from random weights is of no known family.
+    """
     choice = choice_of(cfg, "model") if HydraConfig.initialized() else "mini"
     shipped = config.shipped(config.find("model", choice))
     places = ("source", "checkpoint", "sha256", "pretrained", "text_source", "text_checkpoint")
     changed = {
         key: value for key, value in cfg.model.items() if key not in places and shipped.get(key) != value
     }
+    levels = {"recipe": recipe_of_training(str(cfg.name), seed=cfg.seed), "seed": cfg.seed}
+    if not cfg.model.get("pretrained", True) and shipped.get("family") is not None:
+        levels["family"] = None
     typed = {"model": choice} | {
-        f"model.{key}": value for key, value in {**changed, "name": cfg.name}.items()
+        f"model.{key}": value for key, value in {**changed, "name": cfg.name, **levels}.items()
     }
     typed["model.checkpoint"] = str(path)
     program = "clapbench evaluate" if Path(sys.argv[0]).name == "clapbench" else "python evaluate.py"

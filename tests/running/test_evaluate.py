@@ -46,6 +46,21 @@ def encodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+def test_levels_stand_in_the_cell_and_naming_them_encodes_nothing(
+    small, encodings: list[int], tmp_path: Path
+) -> None:
+    first = evaluate.evaluate(small())
+    assert (first.recipe, first.family, first.seed) == ("mini", "infonce", 0)
+    encodings.clear()
+    again = evaluate.evaluate(small("model.recipe=2024_a", "model.family=null", "model.seed=3"))
+    assert encodings == []
+    assert (again.recipe, again.family, again.seed) == ("2024_a", "2024_a", 3)
+    assert again.config_key == first.config_key
+    assert Cell.read(tmp_path / "default/mini/synth_order/cell.json") == again
+    with pytest.raises(ConfigError, match=r"model\.seed: needed a whole number"):
+        evaluate.evaluate(small("model.seed=-1"))
+
+
 def test_cell_json_holds_the_schema(small, tmp_path: Path) -> None:
     cell = evaluate.evaluate(small())
     record = json.loads((tmp_path / "default/mini/synth_order/cell.json").read_text(encoding="utf-8"))
