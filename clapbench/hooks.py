@@ -34,6 +34,7 @@ from clapbench.config import sweep_folder
 from clapbench.config.lines import name_of_training
 from clapbench.config.mistakes import in_our_words
 from clapbench.console import complain, console, shown
+from clapbench.study import registration
 
 # What is wrong with a user's input arrives as one of these; anything else is our own fault and shows its traceback.
 MISTAKES = (OSError, ValueError, HydraException, OmegaConfBaseException, YAMLError, RecursionError)
@@ -113,6 +114,7 @@ class TrainHooks(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks every training."""
         with one_clear_error(debug=_debug(config)):
+            typed_replaces_grid(config)
             start_training(compose(config))
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -129,6 +131,11 @@ class TrainHooks(Callback):
             csv = table.write(Path(config.outputs, "train"))
             table.show([folder.path for folder in folders], csv=csv)
             lacking = [folder.path for folder in folders if not folder.weights.is_file()]
+            if jobs[0].study is not None and not lacking:
+                from clapbench.report.study import show_doses
+
+                out = Path(config.outputs, "doses")
+                show_doses(csv, registered=study_of(jobs[0]), out=out, names={str(job.name) for job in jobs})
         if lacking:
             complain(f"error: {len(lacking)} of {len(folders)} trainings have no result: {lacking[0]} ...")
             raise SystemExit(1)
@@ -245,6 +252,8 @@ def check_what_all_share(jobs: Sequence[DictConfig]) -> None:
     cfg = jobs[0]
     if any(job.plan != cfg.plan for job in jobs):
         raise config.ConfigError("plan: needed one value for the whole command. Set plan=true or plan=false.")
+    if cfg.study is not None:
+        study_of(cfg)
     for key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"):
         folder = str(OmegaConf.select(cfg, key) or "").strip()
         if not folder:
@@ -264,6 +273,11 @@ def refuse_shared_folders(folders: Sequence[Path], *, names: str) -> None:
         )
 
 
+def study_of(cfg: DictConfig) -> registration.Registered:
+    """What ``study`` names. ValueError where it is none."""
+    return registration.registered(config.study_file(str(cfg.study)))
+
+
 def list_cells(jobs: Sequence[DictConfig]) -> None:
     """sweep.json: the cells of this command, for the summary."""
     first = jobs[0]
@@ -276,4 +290,6 @@ def list_cells(jobs: Sequence[DictConfig]) -> None:
         "margin": first.margin,
         "cache_dir": os.path.relpath(first.cache_dir, folder),  # so that the outputs can be moved as one
     }
+    if first.study is not None:
+        record["study"] = registration.as_record(study_of(first))
     files.write_text(folder / "sweep.json", json.dumps(record, indent=1) + "\n")

@@ -69,6 +69,11 @@ def find(group: str, name: str) -> Path:
     raise unknown(group, name, choices(group))
 
 
+def study_file(given: str) -> Path:
+    """The file of a study: a path to a yaml file, or the name of one in conf/study. `ConfigError` for another name."""
+    return Path(given) if given.endswith((".yaml", ".yml")) else find("study", given)
+
+
 def shipped(path: Path) -> DictConfig | ListConfig:
     """A yaml file, read-only, loaded once per process while it is unchanged."""
     return _loaded(path, path.stat().st_mtime_ns)

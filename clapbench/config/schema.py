@@ -134,6 +134,7 @@ class Evaluate:
     bench: BenchPart
     trainer: TrainerPart
     logger: LoggerPart
+    study: Text | None
     sweep: Name
     outputs: Output
     cache_dir: Output
@@ -184,6 +185,7 @@ class Train:
     probes: Names
     probe: ProbeArguments
     seed: Seed
+    study: Text | None
     ckpt_path: Text | None
     save_every: Count
     weights: Literal["last", "best"]

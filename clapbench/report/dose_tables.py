@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,11 @@ class Findings:
         """What was locked and what was made, in a sentence."""
         if self.registered is None:
             return "No study was registered for these trainings: all of it is exploratory."
-        return self.registered.words((run.created for run in self.design.runs), what="trainings")
+        first = self.registered.words((run.created for run in self.design.runs), what="trainings")
+        foretold = self.registered.study.design.get("trainings")
+        if foretold not in (None, len(self.design.runs)):
+            first += f" It names {foretold} trainings, and these are {len(self.design.runs)}."
+        return first
 
     @property
     def rows(self) -> dict[str, Rows]:
@@ -54,9 +58,9 @@ class Findings:
         }
 
 
-def find(folder: Path, registered: Registered | None) -> Findings:
-    """Reads the trainings of a folder and works out all there is to say. ValueError where they are none."""
-    design = designs.read(table_in(folder))
+def find(table: Path, registered: Registered | None, *, names: Collection[str] | None = None) -> Findings:
+    """Reads a table of trainings and works out all there is to say. ValueError where they are none."""
+    design = designs.read(table, names=names)
     probes = [name for name in PROBES if name in design.numbers]
     return Findings(
         design=design,

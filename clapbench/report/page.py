@@ -15,7 +15,7 @@ from clapbench import files
 from clapbench.grid import Table
 from clapbench.report import figures, levels, seal, tables
 from clapbench.report.tables import Html
-from clapbench.report.wording import notes, without_h
+from clapbench.report.wording import notes, study, without_h
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
 
@@ -84,7 +84,8 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
     else:
         parts += [
             _image(images, "probes_h", "H against each probe"),
-            _table(tables.correlations(summary)),
+            *(f"<p>{escape(sentence)}</p>" for sentence in study(summary)),
+            *(f"<h3>{escape(table.title)}</h3>{_table(table)}" for table in tables.correlations(summary)),
             *_lines(notes(summary)),
         ]
         alone = tables.by_bench(summary)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clapbench.console import complain, tell
+
+if TYPE_CHECKING:
+    from clapbench.study.registration import Registered
 
 EPILOG = """FILE is a study.yaml, or the name of one in conf/study; docs/registration.md tells what stands in it. Exit
 code 0: done; 1: something could not be read or written, and one line says what; 2: a mistake on this command line."""
@@ -33,23 +37,20 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit code."""
     given = parser().parse_args(arguments)
+    from clapbench.config import study_file  # with Hydra and pydantic, not for --help
+    from clapbench.report.dose_tables import table_in
+    from clapbench.study.registration import registered
+
     try:
         if given.part == "lock":
-            lock(found_at(given.file))
+            lock(study_file(given.file))
         else:
-            study = found_at(given.study) if given.study else None
-            show_doses(given.folder, study=study, out=given.out)
+            study = registered(study_file(given.study)) if given.study else None
+            show_doses(table_in(given.folder), registered=study, out=given.out or given.folder / "doses")
     except (OSError, ValueError) as error:
         complain(f"error: {error}")
         return 1
     return 0
-
-
-def found_at(given: str) -> Path:
-    """The file that a user means: a path, or the name of a study in conf/study."""
-    from clapbench import config
-
-    return Path(given) if given.endswith((".yaml", ".yml")) else config.find("study", given)
 
 
 def lock(path: Path) -> None:
@@ -60,14 +61,17 @@ def lock(path: Path) -> None:
     tell(f"{registration.lock_of(path)}: locked {registration.day(made.locked)}, SHA-256 {made.sha256}")
 
 
-def show_doses(folder: Path, *, study: Path | None, out: Path | None) -> None:
-    """Prints and writes what the trainings of a folder say: tables as CSV and Markdown, figures as SVG and PNG."""
+def show_doses(
+    table: Path, *, registered: Registered | None, out: Path, names: Collection[str] | None = None
+) -> None:
+    """Prints and writes what the trainings of a table say, those of ``names`` alone where it is given.
+
+    Tables go to ``out`` as CSV and Markdown, figures as SVG and PNG.
+    """
     from clapbench import files, grid
     from clapbench.report import dose_tables, doses
-    from clapbench.study.registration import registered
 
-    found = dose_tables.find(folder, registered(study) if study else None)
-    out = out or folder / "doses"
+    found = dose_tables.find(table, registered, names=names)
     for name, rows in found.rows.items():
         files.write_text(out / f"{name}.csv", rows.csv)
     files.write_text(out / "tables.md", dose_tables.markdown(found))
@@ -79,8 +83,8 @@ def show_doses(folder: Path, *, study: Path | None, out: Path | None) -> None:
     )
     for name, figure in zip(FIGURES, drawn, strict=True):
         doses.save(figure, out, name=name)
-    for table in dose_tables.tables(found):
-        grid.show(table)
+    for shown in dose_tables.tables(found):
+        grid.show(shown)
     tell(found.came_first)
     if found.design.left_out:
         tell(f"left out: {len(found.design.left_out)} trainings of seeds that not every arm has")

@@ -10,6 +10,7 @@ from clapbench.grid import Column, Line, Table
 from clapbench.report.wording import interval_and_p, legend, marked, number, p_value, with_least
 from clapbench.schema import Cell
 from clapbench.study.correlations import POOLED
+from clapbench.study.foretold import REGISTERED
 from clapbench.study.summary import Summary
 
 
@@ -79,8 +80,15 @@ def bar(cell: Cell) -> Html:
     )
 
 
-def correlations(summary: Summary) -> Table:
-    """Each predictor with H over the cells: the p corrected for the probes first, with the least that could be had."""
+def correlations(summary: Summary) -> list[Table]:
+    """Each predictor with H over the cells: what was registered, then what was not, each corrected apart."""
+    parts = list(dict.fromkeys(row["part"] for row in summary.probes))
+    parts.sort(key=lambda part: part != REGISTERED)
+    return [_correlations(summary, part=part, last=part == parts[-1]) for part in parts]
+
+
+def _correlations(summary: Summary, *, part: str | None, last: bool) -> Table:
+    """The p corrected for the probes first, with the least that could be had; null predictors in the last table."""
     at = f"at {summary.size.text}" if summary.differs and summary.size else ""
     floor = any(row["controls"] for row in summary.correlations)
     columns = [
@@ -105,6 +113,8 @@ def correlations(summary: Summary) -> Table:
     ]
     lines = []
     for row in summary.correlations:
+        if row["part"] != part if row["kind"] == "probe" else not last:
+            continue
         cells = [
             marked(row, summary),
             str(row["n"]),
@@ -126,7 +136,7 @@ def correlations(summary: Summary) -> Table:
             _signed(row["spearman_partial"]),
         ]
         lines.append(Line(cells, style="" if row["kind"] == "probe" else "dim"))
-    return Table(columns, lines, title="each probe with H, over cells", file="correlations.csv")
+    return Table(columns, lines, title=f"{part or 'each probe'} with H, over cells", file="correlations.csv")
 
 
 def by_bench(summary: Summary) -> Table | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from clapbench import grid
 from clapbench.console import console, shown
 from clapbench.report import levels, tables
-from clapbench.report.wording import notes, without_h
+from clapbench.report.wording import notes, study, without_h
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
 
@@ -22,7 +22,10 @@ def show(summary: Summary) -> None:
         for sentence in summary.warnings:
             console.say(f"\n[bold yellow]{shown(sentence)}[/]")
         console.print()
-        grid.show(tables.correlations(summary))
+        for sentence in study(summary):
+            console.say(shown(sentence))
+        for table in tables.correlations(summary):
+            grid.show(table)
         for sentence in notes(summary):
             console.say(f"[dim]{shown(sentence)}[/]")
         for table in (levels.over_seeds(summary), levels.prediction(summary)):

@@ -20,6 +20,25 @@ def without_h(summary: Summary) -> list[str]:
     ]
 
 
+def study(summary: Summary) -> list[str]:
+    """Which came first, the study or the cells, and what became of each test that was registered."""
+    if summary.foretold is None:
+        return []
+    told = []
+    for one in summary.findings:
+        name = one.coefficient.capitalize()
+        sign = "" if one.sign == "either" else f", foretold {one.sign}"
+        if one.value is None or one.p is None:
+            told.append(f"{one.probe}: undefined ({one.note}).")
+            continue
+        verdict = "holds" if one.holds else "is not shown"
+        told.append(
+            f"{one.probe} with {one.score}{sign}: {name} {number(one.value, digits=2, sign=True)}, corrected p "
+            f"{p_value(one.p)} (at least {p_value(one.p_min)}): {verdict}."
+        )
+    return [summary.foretold.words, *told]
+
+
 def notes(summary: Summary) -> list[str]:
     """What a reader of the correlations has to know."""
     found = [

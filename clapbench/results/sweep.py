@@ -37,6 +37,7 @@ class Sweep:
     cache_dir: Path
     matching: Matching = DEFAULT_MATCHING
     margin: float = MARGIN
+    study: dict[str, Any] | None = None  # what is registered, see `study.registration`
 
     @property
     def finished(self) -> tuple[Cell, ...]:
@@ -83,10 +84,10 @@ def read(folder: Path, *, every: bool = False) -> Sweep:
         )
     listing = folder / "sweep.json"
     names, cache_dir = cells_in(folder), folder.parent / "cache"
-    matching, margin = DEFAULT_MATCHING, MARGIN
+    matching, margin, study = DEFAULT_MATCHING, MARGIN, None
     covers = f"all {count(names)} in {folder}"
     if listing.is_file():
-        last, cache_dir, matching, margin = listed(listing)
+        last, cache_dir, matching, margin, study = listed(listing)
         others = [name for name in names if name not in last] if every else []
         names = [*last, *others]
         covers = f"all {count(names)} in {folder}" if every else f"the {count(names)} of the last sweep"
@@ -106,6 +107,7 @@ def read(folder: Path, *, every: bool = False) -> Sweep:
         cache_dir=cache_dir,
         matching=matching,
         margin=margin,
+        study=study,
     )
 
 
@@ -116,6 +118,7 @@ class Listing(NamedTuple):
     cache_dir: Path
     matching: Matching
     margin: float
+    study: dict[str, Any] | None  # what is registered, see `study.registration`
 
 
 def listed(listing: Path) -> Listing:
@@ -132,7 +135,10 @@ def listed(listing: Path) -> Listing:
         margin = record.get("margin", MARGIN)
         if type(margin) not in (int, float) or not 0 <= margin < 1:
             raise ValueError(f"margin: {margin!r}")
-        return Listing(names, listing.parent / record["cache_dir"], matching, float(margin))
+        study = record.get("study")
+        if not (study is None or isinstance(study, dict)):
+            raise ValueError(f"study: {study!r}")
+        return Listing(names, listing.parent / record["cache_dir"], matching, float(margin), study)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"sweep {listing.parent}: needed the list of cells that evaluate.py writes in {listing}, got: {error!r}. "

@@ -127,17 +127,23 @@ def correlated(
     seed: int,
     parts: Mapping[str, str] | None = None,
     signs: Mapping[str, str] | None = None,
+    registered: tuple[str, str] = HEADLINE,
 ) -> list[Entry]:
     """Every predictor with every score, pooled over benchmarks and for each of them, by every coefficient.
 
     A probe at matched N stands there over all rows as well. Corrections are over the probes of one score, benchmark,
-    coefficient and part; ``parts`` and ``signs`` as in `statistics.correlation.table`.
+    coefficient and part; ``parts`` and ``signs`` as in `statistics.correlation.table`, for the score and the benchmark
+    that are ``registered``.
     """
     floor = controls(cells, protocol=protocol)
     benches = dict.fromkeys(cell.bench for cell in cells)
     groups = {POOLED: np.ones(len(cells), dtype=bool)}
     if len(benches) > 1:
         groups |= {bench: np.array([cell.bench == bench for cell in cells]) for bench in benches}
+    foretold = {
+        "parts": {name: part for name, part in (parts or {}).items() if name in probes},
+        "signs": {name: sign for name, sign in (signs or {}).items() if name in probes},
+    }
     found = []
     for score, values in scores(cells, protocol=protocol).items():
         noise = as_array(_variance(cell, score, protocol=protocol) for cell in cells)
@@ -150,8 +156,7 @@ def correlated(
                 "score_name": score,
                 "score_variance": None if np.isnan(noise).all() else noise[inside],
                 "controls": floor,
-                "parts": {name: part for name, part in (parts or {}).items() if name in probes},
-                "signs": {name: sign for name, sign in (signs or {}).items() if name in probes},
+                **(foretold if (score, bench) == registered else {}),
                 "seed": seed,
                 "draws": DRAWS if (score, bench) == HEADLINE else LONG_DRAWS,
             }

@@ -16,7 +16,7 @@ from typing import Any
 from clapbench import files
 from clapbench.schema import Cell
 from clapbench.statistics.correlation import Row
-from clapbench.study.correlations import Entry, Predictor, null_predictors, scores
+from clapbench.study.correlations import HEADLINE, Entry, Predictor, null_predictors, scores
 
 PACKAGE = Path(__file__).parents[1]
 SOURCES = (PACKAGE / "statistics", PACKAGE / "study" / "correlations.py")
@@ -30,6 +30,7 @@ def key_of(
     seed: int,
     parts: Mapping[str, str] | None = None,
     signs: Mapping[str, str] | None = None,
+    registered: tuple[str, str] = HEADLINE,
 ) -> str:
     """Of all that `correlations.correlated` looks at."""
     arrays = {**scores(cells, protocol=protocol), **null_predictors(cells)}
@@ -42,7 +43,7 @@ def key_of(
                 [name, one.rows, one.values.tolist(), one.all_rows.tolist()] for name, one in probes.items()
             ],
             "judged": [cell.protocols for cell in cells],  # who is at the floor, and of how many items
-            "parts": [parts, signs],
+            "parts": [parts, signs, registered],
             "scores": [[name, values.tolist()] for name, values in arrays.items()],
             "seed": seed,
         }

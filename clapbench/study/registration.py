@@ -10,7 +10,7 @@ Source: the distinction is that of Wagenmakers et al. 2012 (An agenda for purely
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -177,6 +177,25 @@ class Registered(BaseModel):
             )
         when = day(self.lock.locked)
         return f"Study {self.name} was locked on {when}, before the first of the {len(moments)} {what}."
+
+
+def as_record(found: Registered) -> dict[str, Any]:
+    """A study with its lock in plain values, for sweep.json."""
+    return {
+        "name": found.name,
+        "study": found.study.model_dump(mode="json", exclude_unset=True),
+        "lock": found.lock.model_dump(mode="json") if found.lock else None,
+    }
+
+
+def of_record(record: Mapping[str, Any]) -> Registered:
+    """What `as_record` gave. ValueError for anything else."""
+    held = record["lock"]
+    return Registered(
+        name=str(record["name"]),
+        study=Study.model_validate(record["study"]),
+        lock=None if held is None else Lock.model_validate(held),
+    )
 
 
 def day(moment: datetime) -> str:

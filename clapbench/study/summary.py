@@ -20,6 +20,7 @@ from clapbench.study.correlations import Entry
 from clapbench.study.diagnosis import Diagnosis, diagnose
 from clapbench.study.drawn import Measured
 from clapbench.study.evidence import evidence
+from clapbench.study.foretold import Finding, Foretold, findings, foretold
 from clapbench.study.levels import Levels
 from clapbench.study.matched import Measurements
 
@@ -40,6 +41,7 @@ class Summary:
     key: str | None  # of all that decides the correlations; None where there are none
     diagnoses: tuple[Diagnosis, ...]
     levels: Levels  # the cells with H by model and by recipe
+    foretold: Foretold | None  # what was registered; None without a study
 
     @cached_property
     def rows(self) -> dict[str, Rows]:
@@ -48,6 +50,11 @@ class Summary:
             "cells": table_of(self.sweep.cells),
             "correlations": Rows(correlations.COLUMNS, self.correlations),
             "correlations_long": correlations.long(self.entries),
+            **(
+                {"registered": Rows(Finding._fields, [one._asdict() for one in self.findings])}
+                if self.foretold
+                else {}
+            ),
             "diagnosis": Rows(Diagnosis._fields, [one._asdict() for one in self.diagnoses]),
             **self.level_rows,
             "matched": drawn.table_of(self.matched),
@@ -83,6 +90,11 @@ class Summary:
     def probes(self) -> list[dict[str, Any]]:
         """The correlations of probes, without the null predictors."""
         return [row for row in self.correlations if row["kind"] == "probe"]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The registered correlations."""
+        return findings(self.foretold, self.entries)
 
     @property
     def n(self) -> int:
@@ -178,6 +190,13 @@ class Summary:
             "correlations": {
                 row["probe"]: {k: v for k, v in row.items() if k != "probe"} for row in self.correlations
             },
+            "study": {
+                "name": self.foretold.registered.name,
+                "words": self.foretold.words,
+                "findings": [one._asdict() for one in self.findings],
+            }
+            if self.foretold
+            else None,
             "power": self.power,
             **{name: list(rows.records) for name, rows in self.level_rows.items() if name != "seeds"},
             "diagnosis": [one._asdict() for one in self.diagnoses],
@@ -199,7 +218,9 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
     """
     size, at, curve, _ = measured or matched.measure(sweep)
     probes = correlations.predictors(sweep.scored, at)
+    study = foretold(sweep, size=size)
     common: dict[str, Any] = {"protocol": sweep.protocol, "seed": sweep.matching.seed}
+    common |= study.parts(probes) if study else {}
     key, entries = None, None
     by_level = levels.levels(sweep, probes)
     units, probes = by_level.recipes.cells, by_level.recipes.probes
@@ -218,4 +239,5 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
         key=key,
         diagnoses=tuple(diagnose(evidence(sweep, curve, size=size))),
         levels=by_level,
+        foretold=study,
     )

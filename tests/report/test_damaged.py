@@ -106,7 +106,7 @@ def test_terminal_and_page_show_one_table(folder: Path, capsys: pytest.CaptureFi
     report.show(found)
     printed = capsys.readouterr().out
     html = (folder / "report/index.html").read_text(encoding="utf-8")
-    for table in (tables.cells(found), tables.correlations(found)):
+    for table in (tables.cells(found), *tables.correlations(found)):
         for line in table.lines:
             assert len(line.cells) == len(table.columns)
             for column, text in zip(table.columns, line.cells, strict=True):

@@ -7,7 +7,7 @@ the largest of the weights. Every arm has the same seeds, which are the blocks o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -91,13 +91,13 @@ class Design:
         return found[:, 0], found[:, 1]
 
 
-def read(path: Path) -> Design:
-    """The design in a trainings.csv. ValueError where it has no seeds in common, or no numbers."""
-    rows = sheets.read(path)
-    runs = [_run(row, path=path) for row in rows]
-    if lost := [run.name for run in runs if run is None]:
-        raise ValueError(f"study {path}: {len(lost)} rows are no trainings.")
-    return balanced([run for run in runs if run is not None], where=str(path))
+def read(path: Path, *, names: Collection[str] | None = None) -> Design:
+    """The design in a trainings.csv, of the trainings of ``names`` alone where it is given.
+
+    ValueError where it is no such table, or its arms have no seed in common.
+    """
+    runs = [_run(row, path=path) for row in sheets.read(path)]
+    return balanced([run for run in runs if names is None or run.name in names], where=str(path))
 
 
 def balanced(runs: Sequence[Run], *, where: str) -> Design:
