@@ -166,6 +166,11 @@ def p_value(p: float | None) -> str:
     return "<.001" if p is not None and p < 0.0005 else number(p, digits=3)
 
 
+def factor(bf: float | None) -> str:
+    """A Bayes factor of two or three digits, or that it is above 1000."""
+    return ">1000" if bf is not None and bf > 1000 else number(bf, digits=2 if bf is None or bf < 10 else 0)
+
+
 def number(value: float | None, *, digits: int, sign: bool = False) -> str:
     """A number for a table, without the zero before its point; a dash where there is none."""
     if value is None:
