@@ -25,7 +25,7 @@ def notes(summary: Summary) -> list[str]:
     """What a reader of the correlations has to know."""
     found = [
         f"n: cells, of {summary.n_models} models. models p: over orders of the models, the unit that was sampled. "
-        f"corrected p: that p, corrected for the {different(summary)} by maxT; min: the smallest that could have been "
+        f"corrected p: that p, by maxT for the {different(summary)}; min: the smallest that could have been "
         f"had. no effect beyond: larger ones are excluded (5 %). BF10: above 3 speaks for a correlation, below .33 "
         f"against one. Null predictors know nothing of geometry (docs/correlations.md)."
     ]
