@@ -392,6 +392,7 @@ def test_correlate_gives_the_rows_of_the_table_for_a_sweep(tmp_path: Path) -> No
         models=list(cells["model"]),
         benches=list(cells["bench"]),
         score_name="H",
+        score_variance=(cells["H"] * (1 - cells["H"]) / (cells["n_items"] - 1)).to_numpy(),
         draws=50,
     )
     pd.testing.assert_frame_equal(
@@ -416,6 +417,12 @@ def test_a_table_of_ones_own_needs_model_bench_and_a_score() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             clapbench.correlate(wrong)
+    told = frame.rename(columns={"F": "H"}).assign(
+        H_chance=3, H_high=[1, 4, 6, 2, 9, 9], mine=frame["F"][::-1]
+    )
+    row = clapbench.correlate(told, coefficients=["pearson"], signs={"mine": "negative"}, parts={"mine": "a"})
+    assert (row.loc[0, "controls"], row.loc[0, "part"], row.loc[0, "alternative"]) == ("a", "a", "negative")
+    assert clapbench.correlate(told, controls=["b", "c"]).loc[0, "controls"] == "b, c"
     code = (
         "import clapbench\ntry: clapbench.correlate('outputs/demo')\nexcept TypeError as error: print(error)"
     )

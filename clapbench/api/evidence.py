@@ -122,10 +122,12 @@ def _floor(frame: pd.DataFrame) -> list[str]:
 
 
 def _noise(frame: pd.DataFrame, score: str) -> Float64[np.ndarray, " n"] | None:
-    """The sampling variance of F, G or H, shares of ``n_items``; None for other scores, or without their number."""
+    """The sampling variance of F, G or H as shares of ``n_items``; None for other numbers, or without that column."""
     if score not in ("F", "G", "H") or "n_items" not in frame.columns:
         return None
     share, n = _numbers(frame, score), _numbers(frame, "n_items")
+    if np.nanmin(share) < 0 or np.nanmax(share) > 1:
+        return None
     return share * (1 - share) / np.where(n > 1, n - 1, np.nan)
 
 

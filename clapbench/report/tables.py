@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clapbench.grid import Column, Line, Table
-from clapbench.report.wording import interval_and_p, legend, marked, number, p_value, with_least
+from clapbench.report.wording import factor, interval_and_p, legend, marked, number, p_value, with_least
 from clapbench.schema import Cell
 from clapbench.study.correlations import POOLED
 from clapbench.study.foretold import REGISTERED
@@ -123,7 +123,7 @@ def _correlations(summary: Summary, *, part: str | None, last: bool) -> Table:
             with_least(row, "spearman_p_maxt"),
             p_value(row["spearman_p_joint"]),
             number(row["spearman_equivalence_bound"], digits=2),
-            number(row["spearman_bf10"], digits=2),
+            factor(row["spearman_bf10"]),
             *([_signed(row["spearman_without_controls"])] if floor else []),
             _signed(row["pearson"]),
             with_least(row, "pearson_p_maxt"),

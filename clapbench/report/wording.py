@@ -43,7 +43,7 @@ def notes(summary: Summary) -> list[str]:
     """What a reader of the correlations has to know."""
     found = [
         f"n: cells, of {summary.n_models} models. models p: over orders of the models, the unit that was sampled. "
-        f"corrected p: that p, corrected for the {different(summary)} by maxT; min: the smallest that could have been "
+        f"corrected p: that p, by maxT for the {different(summary)}; min: the smallest that could have been "
         f"had. no effect beyond: larger ones are excluded (5 %). BF10: above 3 speaks for a correlation, below .33 "
         f"against one. Null predictors know nothing of geometry (docs/correlations.md)."
     ]
@@ -184,6 +184,11 @@ def with_least(row: dict[str, Any], name: str) -> str:
 def p_value(p: float | None) -> str:
     """A p of three digits, or that it is below .001."""
     return "<.001" if p is not None and p < 0.0005 else number(p, digits=3)
+
+
+def factor(bf: float | None) -> str:
+    """A Bayes factor of two or three digits, or that it is above 1000."""
+    return ">1000" if bf is not None and bf > 1000 else number(bf, digits=2 if bf is None or bf < 10 else 0)
 
 
 def number(value: float | None, *, digits: int, sign: bool = False) -> str:

@@ -256,11 +256,16 @@ def test_intervals_cover_what_they_say(coefficient: Coefficient, models: int):
 
 
 def coverage(
-    coefficient: Coefficient, *, models: int, rho: float, rounds: int, draws: int = 1000
+    coefficient: Coefficient, *, models: int, rho: float, rounds: int, draws: int = 1000, law: str = "normal"
 ) -> tuple[int, int]:
-    """How many intervals of how many hold the true coefficient: normal data, 2 benchmarks, models half the variance."""
+    """How many intervals of how many hold the true coefficient: 2 benchmarks, models half of the variance.
+
+    The law is normal, "t3" (each model's cells at a scale of its own, Student's t with 3 degrees of freedom) or
+    "lognormal" (the exponential of the normal); of the heavy ones the true Pearson coefficient alone is known here.
+    """
+    assert coefficient == "pearson" or law == "normal"
     true = {
-        "pearson": rho,
+        "pearson": math.expm1(rho) / math.expm1(1) if law == "lognormal" else rho,
         "spearman": 6 / math.pi * math.asin(rho / 2),
         "kendall": 2 / math.pi * math.asin(rho),
     }[coefficient]
@@ -270,10 +275,28 @@ def coverage(
     hits = 0
     for seed in range(rounds):
         common, own = rng.standard_normal((models, 1, 2)), rng.standard_normal((models, 2, 2))
-        x, y = (((common + own) / math.sqrt(2)) @ root.T).reshape(-1, 2).T
+        scale = np.sqrt(3 / rng.chisquare(3, (models, 1, 1))) if law == "t3" else 1.0
+        cells = (scale * (common + own) / math.sqrt(2)) @ root.T
+        x, y = (np.exp(cells) if law == "lognormal" else cells).reshape(-1, 2).T
         found = interval(x, y, names, coefficient=coefficient, draws=draws, seed=seed)
         hits += found.low is not None and found.low <= true <= found.high
     return hits, rounds
+
+
+def test_a_pearson_interval_is_no_narrower_than_the_jackknifes():
+    """Heavy tails: what one model does alone is in the interval."""
+    rng = np.random.default_rng(16)
+    x, y = rng.standard_t(2, (2, 12))
+    names = list("abcdefghijkl")
+    found = interval(x, y, names, coefficient="pearson", draws=400)
+    one = np.arctanh(stats.pearsonr(x, y).statistic)
+    kept = 1 - np.eye(12)
+    without = np.arctanh(weighted(x, y, kept, "pearson"))
+    error = math.sqrt(11 / 12 * ((without - without.mean()) ** 2).sum())
+    half = (np.arctanh(found.high) - np.arctanh(found.low)) / 2
+    assert half >= stats.t.ppf(0.975, 11) * error - 1e-12
+    assert (np.arctanh(found.high) + np.arctanh(found.low)) / 2 == pytest.approx(one)
+    assert found.bound < max(abs(found.low), abs(found.high))
 
 
 def test_no_interval_is_given_in_words():
@@ -451,19 +474,23 @@ def test_what_a_table_cannot_have_is_none_with_a_reason():
 
 
 def main(rounds: int) -> None:
-    """The table of docs/correlations.md."""
+    """The tables of docs/correlations.md."""
     print(
         f"coverage in % of {rounds} intervals at 95 %; one standard error is {100 * (0.0475 / rounds) ** 0.5:.1f}"
     )
-    print("| coefficient | true Pearson | 6 models | 12 | 24 | 60 |\n|---|---|---|---|---|---|")
-    for coefficient, rho in itertools.product(COEFFICIENTS, (0.0, 0.6, 0.9)):
-        shares = [
-            100 * hits / n
-            for hits, n in (coverage(coefficient, models=m, rho=rho, rounds=rounds) for m in (6, 12, 24, 60))
+    print("| coefficient | law | true Pearson | 6 models | 12 | 24 | 60 |\n|---|---|---|---|---|---|---|")
+    kinds = [
+        ("pearson", "t3"),
+        ("pearson", "lognormal"),
+        *((coefficient, "normal") for coefficient in COEFFICIENTS),
+    ]
+    for (coefficient, law), rho in itertools.product(kinds, (0.0, 0.6, 0.9)):
+        found = [
+            coverage(coefficient, models=models, rho=rho, rounds=rounds, law=law)
+            for models in (6, 12, 24, 60)
         ]
-        print(
-            f"| {coefficient} | {rho} | " + " | ".join(f"{share:.1f}" for share in shares) + " |", flush=True
-        )
+        shares = " | ".join(f"{100 * hits / n:.1f}" for hits, n in found)
+        print(f"| {coefficient} | {law} | {rho} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":

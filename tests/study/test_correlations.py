@@ -192,8 +192,12 @@ def test_five_models_can_pass_and_the_table_is_whole_in_110_columns(found: Summa
 
 
 def test_equivalence_is_told_in_words(found: Summary) -> None:
-    wide = replace(found, sweep=replace(found.sweep, margin=0.999))
-    assert wording.equivalence(wide) == f"No effect as large as 1.00: {', '.join(sweep_folders.PROBES)}."
+    bounds = {row["probe"]: row["spearman_equivalence_bound"] for row in found.probes}
+    least = min(bounds, key=bounds.__getitem__)
+    wide = replace(found, sweep=replace(found.sweep, margin=bounds[least]))
+    assert wording.equivalence(wide) == (
+        f"No effect as large as {wording.number(bounds[least], digits=2)}: {least}; undecided for the other 3."
+    )
     assert wording.equivalence(found) == (
         "No effect as large as .30: undecided for all 4 probes; these models are too few."
     )
@@ -210,7 +214,9 @@ def test_what_the_largest_coefficient_hangs_on_is_told_with_names(found: Summary
     assert wording.different(found) == "4 probes tried"
 
 
-def test_families_and_signs_reach_the_tables(found: Summary) -> None:
+def test_families_and_signs_reach_the_tables(found: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DRAWS", "LONG_DRAWS"):
+        monkeypatch.setattr(correlations, name, 20)
     cells = found.sweep.scored
     probes = {
         name: one
