@@ -3,7 +3,7 @@
 Equal models on 197 items of unlike difficulty, so that they agree as models do: the share of rounds in which any of
 them is told apart from the best, by the rule of `clapbench.statistics.rivals`, by Holm over the k - 1 comparisons with
 the best alone, and by Wilson intervals that do not overlap, unpaired, as before. Then two models that differ, .08
-against .14, with the power of McNemar's test beside it; equal recipes of three seeds; and the coverage of 95 % intervals
+against .14, with the power of McNemar's test beside it; equal recipes of three seeds; and the coverage of intervals
 of RankMe and of the modality angle, by `clapbench.statistics.subsampling` and by the quantiles of the draws, as before.
 """
 

