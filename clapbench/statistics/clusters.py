@@ -28,6 +28,7 @@ Factors: TypeAlias = dict[str, Int[np.ndarray, " n"]]  # by name, the cluster of
 # Columns of an item that say what it shares with others; the two of a pair count in either order.
 EVENTS = (("event_a", "event_b"), ("key_a", "key_b"), ("label_a", "label_b"))
 ALONE = ("template", "attribute")
+COLUMNS = (*ALONE, *(column for pair in EVENTS for column in pair))
 
 
 def factors(columns: Mapping[str, Sequence[str]]) -> Factors:

@@ -83,16 +83,17 @@ def _diagnosed(
         return Diagnosis(one.model, one.bench, "no evidence", words)
     family = f", after Holm over {n_pairs} pairs of models" if n_pairs > 1 else ""
     told = f"p {_p(versus.p_holm)}{family}"
-    gap = f"{best.model}'s {_point(best.h)} by {_point(-versus.value)} ({_between(-versus.high, -versus.low)}; {told})"
+    gap = f"{_point(versus.value)} ({_point(versus.low)} to {_point(versus.high)}; {told})"
+    theirs = f"{best.model}'s {_point(best.h)}: {gap}"
     standing = _standing(versus.low, versus.high, margin=H_MARGIN)
     verdict: Verdict
     if versus.p_holm <= LEVEL and versus.value < 0:
         verdict, words = _pointer(one, best)
-        words = f"{own} is below {gap}; {words}"
+        words = f"{own} is below {theirs}; {words}"
     elif standing == "level":
-        verdict, words = "level", f"{own} is level with {gap}, within {_point(H_MARGIN)} either way."
+        verdict, words = "level", f"{own} is level with {theirs}, within {_point(H_MARGIN)} either way."
     else:
-        verdict, words = "not separable", f"{own} is not told apart from {gap}: {NOT_SEPARABLE}."
+        verdict, words = "not separable", f"{own} is not told apart from {theirs}, {NOT_SEPARABLE}."
     return Diagnosis(one.model, one.bench, verdict, words, best.model, *versus)
 
 
@@ -153,10 +154,6 @@ def _share(one: Evidence) -> str:
     return f"{_point(one.h)} ({bounds})"
 
 
-def _between(low: float, high: float) -> str:
-    return f"{_point(low)} to {_point(high)}"
-
-
 def _p(p: float) -> str:
     return "<.001" if p < 0.0005 else _point(p)
 
@@ -164,7 +161,8 @@ def _p(p: float) -> str:
 def _point(share: float) -> str:
     """A share without the zero before its point.
 
-    >>> _point(0.8375), _point(1.0), _point(-0.02)
-    ('.838', '1.000', '-.020')
+    >>> _point(0.8375), _point(1.0), _point(-0.02), _point(-0.0)
+    ('.838', '1.000', '-.020', '.000')
     """
-    return f"{share:.3f}".replace("0.", ".", 1) if abs(share) < 0.9995 else f"{share:.3f}"
+    text = f"{round(share, 3) + 0.0:.3f}"  # no minus before 0
+    return text if abs(share) >= 0.9995 else text.replace("0.", ".", 1)

@@ -48,11 +48,13 @@ def evidence(sweep: Sweep, curve: Sequence[Measured], *, size: Size | None) -> l
     """Each recipe with H on each benchmark; rank and angle of half of the rows at matched N."""
     wanted = part(size, 2) if size else None
     halves = {(row.model, row.bench, row.probe): row for row in curve if (row.n_audio, row.n_text) == wanted}
+    cells = [cell for cell in sweep.scored if cell.score("H", sweep.protocol)]
+    read = [_items(sweep.folder, cell, protocol=sweep.protocol) for cell in cells]
+    alike = {(cell.bench, cell.n_items): names for cell, (names, _) in zip(cells, read, strict=True) if names}
     recipes: dict[tuple[str, str, str], list[tuple[Cell, Bool[np.ndarray, " n"] | None]]] = {}
-    for cell in sweep.scored:
-        if cell.score("H", sweep.protocol):
-            items, hits = _items(sweep.folder, cell, protocol=sweep.protocol)
-            recipes.setdefault((cell.recipe or cell.model, cell.bench, items), []).append((cell, hits))
+    for cell, (names, hits) in zip(cells, read, strict=True):
+        items = names or alike.get((cell.bench, cell.n_items), f"{cell.n_items}")
+        recipes.setdefault((cell.recipe or cell.model, cell.bench, items), []).append((cell, hits))
     return [
         _recipe(seeds, name=name, items=items, halves=halves, protocol=sweep.protocol)
         for (name, _, items), seeds in recipes.items()
@@ -97,12 +99,12 @@ def _draws(cells: Sequence[Cell], rows: Sequence[Measured | None]) -> Draws | No
 
 
 def _items(folder: Path, cell: Cell, *, protocol: str) -> tuple[str, Bool[np.ndarray, " n"] | None]:
-    """Which items a cell has, and whether each has H under ``protocol``; None where items.csv does not say."""
+    """Which items a cell has, and whether each has H under ``protocol``; empty and None where it is not known."""
     try:
         rows = check_items(folder / cell.model / cell.bench / "items.csv", cell)
         names = "\n".join("\t".join(row[name] for name in ITEM) for row in rows)
     except (OSError, ValueError, KeyError):
-        return f"{cell.n_items}", None
+        return "", None
     try:
         if cell.protocol == protocol:  # empty where the protocol does not judge an item
             return names, np.array([row["H"] == "1" for row in rows if row["H"] != ""])

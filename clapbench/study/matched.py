@@ -83,7 +83,7 @@ def measure(sweep: Sweep) -> Measurements:
         if name in cell.probes
     ]
     matched, curve = (_measured(sweep, wanted, memory=memory) for wanted in (at, over))
-    whole = [one for one in at if one.size == one.cell.size and one.cell.probes[one.probe] is not None]
+    whole = [one for one in at if one.size == one.cell.size and min(part(one.size, 2)) > 1]
     halves = _measured(sweep, [one._replace(size=part(one.size, 2)) for one in whole], memory=memory)
     known = {(row.model, row.bench, row.probe): row for row in halves}
     matched = tuple(_whole(row, known.get((row.model, row.bench, row.probe))) for row in matched)

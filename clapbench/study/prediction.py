@@ -144,7 +144,7 @@ def rank_error(
 ) -> float:
     """Mean distance of places, over n - 1, of the cells left out: by their prediction, and by their H."""
     mixed = np.where(out, guess, true)
-    places = [(_place(mixed, index), _place(true, index)) for index in np.flatnonzero(out)]
+    places = [(_place(mixed, index), _place(true, index)) for index in map(int, np.flatnonzero(out))]
     return float(np.mean([abs(one - other) for one, other in places])) / (len(true) - 1)
 
 
@@ -163,6 +163,6 @@ def regret(guess: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]) -> flo
 def by_lot(true: Float[np.ndarray, " n"], out: Bool[np.ndarray, " n"]) -> Errors:
     """What placing and selecting by lot are expected to cost."""
     n = len(true)
-    places = np.array([_place(true, index) for index in np.flatnonzero(out)])
+    places = np.array([_place(true, index) for index in map(int, np.flatnonzero(out))])
     rank = float(np.abs(places[:, None] - np.arange(n)).mean()) / (n - 1)
     return Errors(rank=rank, h=float("nan"), regret=float(true.max() - true.mean()), n=int(out.sum()))

@@ -1,0 +1,105 @@
+"""A sweep with a study: what was registered stands apart, is tested on its side, and is corrected alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clapbench import report
+from clapbench.report import tables
+from clapbench.study.registration import Registered, Study, as_record, lock, registered
+from tests import sweep_folders
+
+PROBES = ("rankme_text", "rankme_audio", "gap_angle_deg")
+
+
+def swept(folder: Path, *, locked: str = "2020-01-01T00:00:00+00:00", **stated: Any) -> Path:
+    """A sweep of 5 models on 2 benchmarks with a study of its text rank."""
+    found = sweep_folders.study(folder / "s", models=5, probes=PROBES)
+    for cell in found.glob("*/*/cell.json"):
+        record = json.loads(cell.read_text(encoding="utf-8"))
+        cell.write_text(json.dumps({**record, "created": "2026-01-01T00:00:00+00:00"}), encoding="utf-8")
+    sweep_folders.listed(found, draws=4)
+    path = folder / "mine.yaml"
+    correlations = {"probes": {"rankme_text": "positive"}, **stated}
+    path.write_text(json.dumps({"question": "Does it?", "correlations": correlations}), encoding="utf-8")
+    lock(path)
+    record = as_record(registered(path))
+    record["lock"]["locked"] = locked
+    listing = json.loads((found / "sweep.json").read_text(encoding="utf-8"))
+    (found / "sweep.json").write_text(json.dumps({**listing, "study": record}), encoding="utf-8")
+    return found
+
+
+def test_registered_and_exploratory_are_corrected_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = report.build(swept(tmp_path))
+    rows = {row["probe"]: row for row in found.probes}
+    assert [rows[name]["part"] for name in PROBES] == ["registered", "exploratory", "exploratory"]
+    assert rows["rankme_text"]["alternative"] == "positive"
+    assert rows["rankme_text"]["spearman_p_maxt"] == rows["rankme_text"]["spearman_p_joint"]  # one test alone
+    (finding,) = found.findings
+    assert (finding.probe, finding.p) == ("rankme_text", rows["rankme_text"]["spearman_p_maxt"])
+    assert [table.title for table in tables.correlations(found)] == [
+        "registered with H, over cells",
+        "exploratory with H, over cells",
+    ]
+    report.show(found)
+    printed = " ".join(capsys.readouterr().out.split())
+    sentence = "Study mine was locked on 2020-01-01 00:00 UTC, before the first of the 10 cells."
+    page = (found.sweep.folder / "report/index.html").read_text(encoding="utf-8")
+    for text in (printed, page):
+        assert sentence in text
+        assert text.index("registered with H") < text.index("exploratory with H")
+    summary = json.loads((found.sweep.folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["study"]["words"] == sentence
+    assert (found.sweep.folder / "registered.csv").is_file()
+
+
+def test_other_scores_stay_exploratory_and_uncut(tmp_path: Path) -> None:
+    found = report.build(swept(tmp_path))
+    parts = {(one.score, one.bench): one.row.part for one in found.entries if one.row.name == "rankme_text"}
+    assert {key for key, part in parts.items() if part == "registered"} == {("H", "pooled")}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"locked": "2026-06-01T00:00:00+00:00"}, "when 10 of 10 cells were there: all of it is exploratory"),
+        ({"protocol": "single"}, "it is of the protocol single, and these cells are of official"),
+        ({"n": 8}, "it is of 8 rows of each side, and matched N is"),
+    ],
+)
+def test_what_was_not_registered_so_is_exploratory(tmp_path: Path, given: dict[str, Any], words: str) -> None:
+    found = report.build(swept(tmp_path, **given))
+    assert found.foretold is not None
+    assert words in found.foretold.words
+    assert found.findings == []
+    assert {row["part"] for row in found.probes} == {None}
+
+
+def test_a_probe_that_no_cell_has_is_said_to_be_lacking(tmp_path: Path) -> None:
+    found = report.build(swept(tmp_path, probes={"twonn_text": "either"}))
+    (finding,) = found.findings
+    assert (finding.value, finding.note) == (None, "no cell has this probe")
+
+
+def test_a_damaged_record_is_one_error(tmp_path: Path) -> None:
+    folder = swept(tmp_path)
+    listing = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    listing["study"]["study"]["question"] = 1
+    (folder / "sweep.json").write_text(json.dumps(listing), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"the study in its sweep.json is damaged. Type the sweep's command"):
+        report.build(folder)
+
+
+def test_a_record_comes_back_as_it_was() -> None:
+    study = Study.model_validate({"question": "?", "correlations": {"probes": {"a": "either"}, "n": 8}})
+    found = Registered(name="x", study=study, lock=None)
+    from clapbench.study.registration import of_record
+
+    assert of_record(json.loads(json.dumps(as_record(found)))).study.sha256 == study.sha256
