@@ -157,7 +157,8 @@ def arguments_of(part: Part, node: Mapping[str, Any], *, key: str) -> dict[str, 
             f"Type {key}=NAME."
         )
     ours = fields_of(part.keys) if part.keys is not None else {}
-    known = {**(fields_of(part.told) if part.told is not None else {}), **known}
+    beside = fields_of(part.told) if part.told is not None else {}
+    known = known | {name: kind for name, kind in beside.items() if name not in known}
     return known | {name: kind for name, kind in ours.items() if name in known}
 
 

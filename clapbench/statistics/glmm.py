@@ -46,16 +46,16 @@ def fit(
 
     Raises ImportError, with what to install, where statsmodels is not there.
     """
-    from scipy.sparse import csr_array, hstack
+    from scipy.sparse import csr_array
 
     model_class = _statsmodels()
     parts = [_indicators(list(labels)) for labels in groups.values()]
     ident = np.repeat(np.arange(len(parts)), [part.shape[1] for part in parts])
-    random = csr_array(hstack(parts))
+    random = np.hstack(parts)
     model = model_class(
         success.astype(np.float64),
         fixed,
-        exog_vc=random,
+        exog_vc=csr_array(random),
         ident=ident,
         fe_p=PRIOR_SD,
         vcp_p=PRIOR_LOG_SD,
@@ -65,7 +65,7 @@ def fit(
         warnings.simplefilter("always")
         found = model.fit_vb(mean=start, sd=np.full(len(start), 0.5))
     sds = np.exp(found.vcp_mean)
-    together = np.hstack([fixed, random.toarray()])
+    together = np.hstack([fixed, random])
     precisions = np.concatenate([np.full(fixed.shape[1], PRIOR_SD**-2), sds[ident] ** -2])
     logits = together @ np.concatenate([found.fe_mean, found.vc_mean])
     weights = 1 / (2 + 2 * np.cosh(logits))  # p (1 - p)
