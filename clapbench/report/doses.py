@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from clapbench import files
 from clapbench.report.figures import COLOURS, MARKERS
 from clapbench.study.doses.design import Design
 from clapbench.study.doses.responses import Arm, arms, slopes, spread_between_seeds
@@ -38,16 +35,6 @@ MOVED = (
     *("twonn_text", "twonn_audio", "residual_text_k1", "residual_audio_k1"),
     *("swap_separation_text", "swap_separation_audio"),
 )
-
-
-def save(figure: Figure, folder: Path, *, name: str) -> None:
-    """A figure as SVG and PNG, the same bytes for the same content."""
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        for suffix in ("svg", "png"):
-            with files.replacing(folder / f"{name}.{suffix}") as temporary:
-                figure.savefig(
-                    temporary, format=suffix, metadata={"Date" if suffix == "svg" else "Software": None}
-                )
 
 
 def label(number: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from clapbench import files
 from clapbench.console import plain
 from clapbench.report.wording import number, p_value
 from clapbench.study.drawn import Measured
@@ -68,6 +71,17 @@ class Look:
             frameon=False,
             fontsize=8,
         )
+
+
+def save(figure: Figure, folder: Path, *, name: str) -> list[Path]:
+    """A figure as SVG and PNG, without dates and random ids: the same bytes for the same content. Returns the paths."""
+    written = []
+    for suffix, stamp in (("svg", "Date"), ("png", "Software")):
+        path = folder / f"{name}.{suffix}"
+        with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": name}):
+            figure.savefig(temporary, format=suffix, metadata={stamp: None})
+        written.append(path)
+    return written
 
 
 def rank_over_rows(summary: Summary) -> Figure | None:

@@ -1,7 +1,6 @@
 """The command ``clapbench study multiverse FOLDER``: each probe of a sweep over its free choices.
 
-Also ``python -m clapbench.report.multiverse FOLDER``. Writes multiverse.csv and multiverse_ranges.csv into the sweep's
-folder and the figure into its report/, as PNG and SVG.
+Writes multiverse.csv and multiverse_ranges.csv into the sweep's folder and the figure into its report/, as PNG and SVG.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from clapbench import files
 from clapbench.console import complain, tell
-from clapbench.report.figures import COLOURS, label
+from clapbench.report.figures import COLOURS, label, save
 from clapbench.report.wording import number
 from clapbench.study.multiverse import DRAWS, Multiverse, Range, run
 
@@ -66,14 +64,7 @@ def write(found: Multiverse, folder: Path) -> list[Path]:
     for name, rows in found.tables.items():
         files.write_changed(folder / f"{name}.csv", rows.csv)
         written.append(folder / f"{name}.csv")
-    drawn = figure(found)
-    for kind in ("png", "svg"):
-        path = folder / "report" / f"multiverse.{kind}"
-        # No date and no random ids, so that the same numbers give the same file.
-        with files.replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "clapbench"}):
-            drawn.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
-        written.append(path)
-    return written
+    return [*written, *save(figure(found), folder / "report", name="multiverse")]
 
 
 def lines(found: Multiverse) -> list[str]:

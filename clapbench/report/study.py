@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 EPILOG = """FILE is a study.yaml, or the name of one in conf/study; docs/registration.md tells what stands in it. Exit
 code 0: done; 1: something could not be read or written, and one line says what; 2: a mistake on this command line."""
+ELSEWHERE = {  # parts that read their own arguments
+    "multiverse": (
+        "clapbench.report.multiverse",
+        "each probe over its free choices: a range, and whether the sign stands",
+    ),
+    "mixed": ("clapbench.study.mixed", "a logistic mixed model of the items, probe by probe"),
+}
 FIGURES = ("doses_h", "doses_rank", "h_over_rank", "moved")
 
 
@@ -31,11 +39,17 @@ def parser() -> argparse.ArgumentParser:
     doses.add_argument("folder", type=Path, help="what a sweep of trainings wrote: it holds trainings.csv")
     doses.add_argument("--study", metavar="FILE", help="whose registered tests are made")
     doses.add_argument("--out", type=Path, help="where tables and figures go (default: FOLDER/doses)")
+    for name, (_, words) in ELSEWHERE.items():
+        parts.add_parser(name, help=words, add_help=False)
     return found
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit code."""
+    if arguments and arguments[0] in ELSEWHERE:
+        module = importlib.import_module(ELSEWHERE[arguments[0]][0])
+        code: int = module.main(arguments[1:])
+        return code
     given = parser().parse_args(arguments)
     from clapbench.config import study_file  # with Hydra and pydantic, not for --help
     from clapbench.report.dose_tables import table_in
@@ -69,7 +83,7 @@ def show_doses(
     Tables go to ``out`` as CSV and Markdown, figures as SVG and PNG.
     """
     from clapbench import files, grid
-    from clapbench.report import dose_tables, doses
+    from clapbench.report import dose_tables, doses, figures
 
     found = dose_tables.find(table, registered, names=names)
     for name, rows in found.rows.items():
@@ -82,7 +96,7 @@ def show_doses(
         doses.what_moved(found.design),
     )
     for name, figure in zip(FIGURES, drawn, strict=True):
-        doses.save(figure, out, name=name)
+        figures.save(figure, out, name=name)
     for shown in dose_tables.tables(found):
         grid.show(shown)
     tell(found.came_first)

@@ -10,7 +10,7 @@ items.csv names them. A benchmark is a fixed effect below 5 of them: a variance 
 one draw to the next, and the benchmarks are not a sample of any others. The interval is Student's with recipes - 2
 degrees of freedom: the probe is a property of recipes, and items by the thousand do not make more of these.
 
-    python -m clapbench.study.mixed outputs/demo --probes rankme_text,gap_angle_deg
+    clapbench study mixed outputs/demo --probes rankme_text,gap_angle_deg
 
 See `statistics.glmm` for the fit. It knows nothing of what is difficult about a single item.
 """
