@@ -10,7 +10,11 @@ import pytest
 
 from clapbench import report
 from clapbench.report import tables
-from clapbench.study.registration import Registered, Study, as_record, lock, registered
+from clapbench.results.sweep import read
+from clapbench.study.foretold import findings, foretold
+from clapbench.study.matched import matched_size
+from clapbench.study.registration import Registered, Study, as_record, lock, of_record, registered
+from clapbench.study.summary import Summary
 from tests import sweep_folders
 
 PROBES = ("rankme_text", "rankme_audio", "gap_angle_deg")
@@ -34,10 +38,14 @@ def swept(folder: Path, *, locked: str = "2020-01-01T00:00:00+00:00", **stated: 
     return found
 
 
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return report.build(swept(tmp_path_factory.mktemp("foretold")))
+
+
 def test_registered_and_exploratory_are_corrected_apart(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    found: Summary, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = report.build(swept(tmp_path))
     rows = {row["probe"]: row for row in found.probes}
     assert [rows[name]["part"] for name in PROBES] == ["registered", "exploratory", "exploratory"]
     assert rows["rankme_text"]["alternative"] == "positive"
@@ -60,8 +68,7 @@ def test_registered_and_exploratory_are_corrected_apart(
     assert (found.sweep.folder / "registered.csv").is_file()
 
 
-def test_other_scores_stay_exploratory_and_uncut(tmp_path: Path) -> None:
-    found = report.build(swept(tmp_path))
+def test_other_scores_stay_as_they_are(found: Summary) -> None:
     parts = {(one.score, one.bench): one.row.part for one in found.entries if one.row.name == "rankme_text"}
     assert {key for key, part in parts.items() if part == "registered"} == {("H", "pooled")}
 
@@ -75,16 +82,17 @@ def test_other_scores_stay_exploratory_and_uncut(tmp_path: Path) -> None:
     ],
 )
 def test_what_was_not_registered_so_is_exploratory(tmp_path: Path, given: dict[str, Any], words: str) -> None:
-    found = report.build(swept(tmp_path, **given))
-    assert found.foretold is not None
-    assert words in found.foretold.words
-    assert found.findings == []
-    assert {row["part"] for row in found.probes} == {None}
+    sweep = read(swept(tmp_path, **given))
+    study = foretold(sweep, size=matched_size(sweep))
+    assert study is not None
+    assert words in study.words
+    assert study.parts(PROBES) == {}
+    assert findings(study, []) == []
 
 
 def test_a_probe_that_no_cell_has_is_said_to_be_lacking(tmp_path: Path) -> None:
-    found = report.build(swept(tmp_path, probes={"twonn_text": "either"}))
-    (finding,) = found.findings
+    sweep = read(swept(tmp_path, probes={"twonn_text": "either"}))
+    (finding,) = findings(foretold(sweep, size=matched_size(sweep)), [])
     assert (finding.value, finding.note) == (None, "no cell has this probe")
 
 
@@ -94,12 +102,10 @@ def test_a_damaged_record_is_one_error(tmp_path: Path) -> None:
     listing["study"]["study"]["question"] = 1
     (folder / "sweep.json").write_text(json.dumps(listing), encoding="utf-8")
     with pytest.raises(ValueError, match=r"the study in its sweep.json is damaged. Type the sweep's command"):
-        report.build(folder)
+        foretold(read(folder), size=None)
 
 
 def test_a_record_comes_back_as_it_was() -> None:
     study = Study.model_validate({"question": "?", "correlations": {"probes": {"a": "either"}, "n": 8}})
     found = Registered(name="x", study=study, lock=None)
-    from clapbench.study.registration import of_record
-
     assert of_record(json.loads(json.dumps(as_record(found)))).study.sha256 == study.sha256
