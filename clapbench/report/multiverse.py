@@ -147,13 +147,8 @@ def _legend(drawn: Figure, found: Multiverse) -> None:
     ]
     if any(row.reads_matches for row in found.ranges):
         marks.append(("† reads the matches: no evidence", {"marker": "", "color": "white"}))
-    drawn.legend(
-        handles=[Line2D([], [], linestyle="", label=words, **style) for words, style in marks],  # type: ignore[arg-type]
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-        fontsize=7.5,
-    )
+    handles = [Line2D([], [], linestyle="", label=words, **style) for words, style in marks]  # type: ignore[arg-type]
+    drawn.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=7.5)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ def show(summary: Summary) -> None:
         console.print()
         for sentence in study(summary):
             console.say(shown(sentence))
-        for table in tables.correlations(summary):
-            grid.show(table)
+        for part in tables.correlations(summary):
+            grid.show(part)
         for sentence in notes(summary):
             console.say(f"[dim]{shown(sentence)}[/]")
         for table in (levels.over_seeds(summary), levels.prediction(summary)):

@@ -137,7 +137,7 @@ def table(
         draws=draws,
         seed=seed,
     )
-    rows = []
+    rows: list[Row] = []
     for coefficient in coefficients:
         first = _values(named, found, cells, coefficient, parts=parts or {}, signs=signs or {})
         defined = {key: values for key, values in named.items() if first[key].value is not None}

@@ -217,13 +217,12 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
     Correlations that ``known`` holds (see `memory`) are not computed again while nothing of their inputs has changed.
     """
     size, at, curve, _ = measured or matched.measure(sweep)
-    probes = correlations.predictors(sweep.scored, at)
+    by_level = levels.levels(sweep, correlations.predictors(sweep.scored, at))
+    units, probes = by_level.recipes.cells, by_level.recipes.probes
     study = foretold(sweep, size=size)
     common: dict[str, Any] = {"protocol": sweep.protocol, "seed": sweep.matching.seed}
     common |= study.parts(probes) if study else {}
     key, entries = None, None
-    by_level = levels.levels(sweep, probes)
-    units, probes = by_level.recipes.cells, by_level.recipes.probes
     if units:
         key = memory.key_of(units, probes, **common)
         entries = memory.read(known, key=key) if known else None

@@ -337,7 +337,7 @@ def evaluation_of(cfg: DictConfig, *, path: Path) -> str:
         key: value for key, value in cfg.model.items() if key not in places and shipped.get(key) != value
     }
     levels = {"recipe": recipe_of_training(str(cfg.name), seed=cfg.seed), "seed": cfg.seed}
-    if not cfg.model.get("pretrained", True) and shipped.get("family") is not None:
+    if not cfg.model.get("pretrained", True) and "family" in shipped:
         levels["family"] = None
     typed = {"model": choice} | {
         f"model.{key}": value for key, value in {**changed, "name": cfg.name, **levels}.items()
