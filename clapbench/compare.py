@@ -1,7 +1,8 @@
 """Two models on the same items: ``clapbench compare A B``, or ``python -m clapbench.compare A B``.
 
-For F, G and H: the difference of the shares, a bootstrap interval over items, and the exact McNemar p on the items that
-only one of the two gets right. Reads the items.csv beside each cell, and nothing else of the run.
+For F, G and H: the difference of the shares, Tango's score interval, and the exact McNemar p on the items that only one
+of the two gets right; where items share a template, an attribute or their events, both for clusters of items, too.
+Reads the items.csv beside each cell, and nothing else of the run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from clapbench.statistics.proportions import Difference
 
 DESCRIPTION = """Difference of two models' F, G and H on the same items of a benchmark, under one protocol: a minus b,
-with a 95 % bootstrap interval over items and the exact McNemar p. Two folders of models are compared on every benchmark
+with Tango's 95 % score interval and the exact McNemar p; clustered: as if items of one template, attribute or pair of
+events were drawn together. Two folders of models are compared on every benchmark
 that both have, two sweeps on every model and benchmark that both have."""
 EPILOG = """Exit code 0: all that both have was compared; 1: something could not be; 2: a mistake on this
 command line."""
@@ -81,6 +83,9 @@ def table_of(a: Path, b: Path, found: dict[str, Difference]) -> grid.Table:
         grid.Column("only b", keep=5),
         grid.Column("McNemar p", keep=6),
     ]
+    clustered = any(difference.ci95_clustered for difference in found.values())
+    if clustered:
+        columns += [grid.Column("95 % clustered", keep=4), grid.Column("largest p clustered", keep=3)]
     lines = []
     for name, difference in found.items():
         values = [cell.scores.get(name) for cell in (first, second)]
@@ -92,6 +97,10 @@ def table_of(a: Path, b: Path, found: dict[str, Difference]) -> grid.Table:
             str(difference.b_only),
             f"{difference.p:.3g}",
         ]
+        if clustered:
+            bounds, ps = difference.ci95_clustered, difference.p_clustered
+            row.append(f"{bounds.low:+.3f} to {bounds.high:+.3f}" if bounds else "–")
+            row.append(f"{max(ps.values()):.3g} ({max(ps, key=ps.__getitem__)})" if ps else "–")
         lines.append(grid.Line(row))
     about = f"on {first.bench} ({first.protocol}, n {first.n_items})"
     return grid.Table(columns, lines, title=f"a: {names[0]}, b: {names[1]}, {about}")

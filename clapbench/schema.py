@@ -21,7 +21,7 @@ from clapbench import strict
 
 SCHEMA = 1
 HEADLINES = ("t2a_R@1", "a2t_R@1", "accuracy", "mAP")  # of benchmarks without F, G and H
-SCORING_VERSION = 2  # part of a cell's key: raise it whenever a rule of scoring/pairs.py changes a number
+SCORING_VERSION = 3  # part of a cell's key: raise it whenever a rule of scoring/pairs.py changes a number
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ class Cell:
     def score(self, name: str, protocol: str | None = None) -> dict[str, Any] | None:
         """F, G or H under ``protocol`` (the cell's own unless given) with what it is worth; None where there is none.
 
-        ``value``, ``direction``, ``n``, ``chance``, ``ci95``, ``p_chance`` and ``p_swap``, as `scoring.pairs.judged`.
+        ``value``, ``direction``, ``n``, ``chance``, ``ci95``, ``p_chance`` and ``p_swap``, where items share a template
+        or an event also ``clusters``, ``ci95_clustered`` and ``p_swap_clustered``, as `scoring.pairs.judged`.
         """
         return (self.protocols.get(protocol or self.protocol) or {}).get(name)
 

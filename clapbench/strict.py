@@ -178,13 +178,19 @@ def _inside(value: Any, where: str) -> None:
         _refuse(value, where, "a relative path inside the cache folder")
 
 
-def _interval(value: Any, where: str) -> None:
+def _bounds(value: Any, where: str) -> None:
     if not isinstance(value, list) or len(value) != 2:
         _refuse(value, where, "two bounds")
     for bound in value:
-        SHARE(bound, where)
+        _number()(bound, where)
     if value[0] > value[1]:
         _refuse(f"{value[0]} to {value[1]}", where, "the lower bound first")
+
+
+def _interval(value: Any, where: str) -> None:
+    _bounds(value, where)
+    for bound in value:
+        SHARE(bound, where)
 
 
 def _time(value: Any, where: str) -> None:
@@ -203,6 +209,9 @@ OUTCOME = _record(
     ci95=_interval,
     p_chance=SHARE,
     p_swap=SHARE,
+    clusters=_record(_count()),
+    ci95_clustered=_interval,
+    p_swap_clustered=_record(SHARE),
 )
 HEADLINE = dict.fromkeys(("t2a_R@1", "a2t_R@1", "accuracy", "mAP"), SHARE)
 CELL: dict[str, Check] = {
@@ -218,6 +227,9 @@ CELL: dict[str, Check] = {
         **HEADLINE,
         parameters=_number(0, null=True),
         pair_assignment=_number(0, 1, null=True),
+        pair_assignment_ci95=_optional(_interval),
+        mean_margin=_number(-2, 2, null=True),
+        mean_margin_ci95=_optional(_bounds),
         undefined=_record(_text()),
         probe_keys=_record(_text()),
         items_sha256=_text(),

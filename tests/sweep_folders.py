@@ -64,10 +64,13 @@ def write_cell(
         values[name] = float(probe.compute())
     table = StringIO()
     writer = csv.writer(table)
-    writer.writerow(["item", "caption_p", "caption_r", "clip_p", "clip_r"])
+    writer.writerow(
+        ["item", "caption_p", "caption_r", "clip_p", "clip_r", "s_pp", "s_pr", "s_rp", "s_rr", "H"]
+    )
     for item in range(n_items):
         a, b = 2 * item, 2 * item + 1
-        writer.writerow([item, a, b, f"{a}.wav", f"{b}.wav"])
+        hit = int(item < round(h * n_items))
+        writer.writerow([item, a, b, f"{a}.wav", f"{b}.wav", hit, 1 - hit, 1 - hit, hit, hit])
     files.write_text(folder / model / bench / "items.csv", table.getvalue())
     cell = Cell(
         status="ok",

@@ -17,6 +17,10 @@ NOT_PROBES = {"F", "G", "H", "n_items", "ties", "near_ties", "dropped_items", "p
 NOT_PROBES |= {
     "hub_captions",
     "hub_clips",
+    "mean_margin",
+    "mean_margin_low",
+    "mean_margin_high",
+    "margin_d",
     "repeated_audio",
     "repeated_text",
     "unknown_words",

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from clapbench.console import plain
 from clapbench.report.wording import number, p_value
-from clapbench.study.matched import Measured
+from clapbench.study.drawn import Measured
 from clapbench.study.summary import Summary
 
 # Okabe and Ito 2008: told apart by people who do not see red and green as two; past eight, colours come again dashed.

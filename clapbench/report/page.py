@@ -15,7 +15,7 @@ from clapbench import files
 from clapbench.grid import Table
 from clapbench.report import figures, seal, tables
 from clapbench.report.tables import Html
-from clapbench.report.wording import notes, without_h
+from clapbench.report.wording import at_floor, notes, without_h
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
 
@@ -75,7 +75,7 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
     for status, words in tables.unfinished(summary):
         parts.append(f"<p class='bad'>{status}: {escape(words)}</p>")
     parts += ["<h2>Scores</h2>", _table(cells), *_lines(cells.caption)]
-    parts += [f"<p>{escape(line)}</p>" for line in without_h(summary)]
+    parts += [f"<p>{escape(line)}</p>" for line in [*without_h(summary), *at_floor(summary)]]
     parts.append("<h2>Does geometry predict H?</h2>")
     if summary.n < MIN_PAIRS:
         parts.append(
@@ -103,8 +103,8 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
         ]
         parts += [
             "<h2>Where a low H may come from</h2>",
-            "<p class='dim'>Against the highest H of the same benchmark; 95 % intervals in brackets. A pointer is a "
-            "place to look, not a cause.</p>",
+            "<p class='dim'>Against the highest H of the same benchmark, item by item and draw by draw; 95 % intervals "
+            "of the difference in brackets. A pointer is a place to look, not a cause.</p>",
             f"<ul>{''.join(told)}</ul>",
         ]
     names = ", ".join(f"{name}.csv" for name in summary.rows)

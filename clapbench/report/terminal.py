@@ -7,7 +7,7 @@ from pathlib import Path
 from clapbench import grid
 from clapbench.console import console, shown
 from clapbench.report import tables
-from clapbench.report.wording import notes, without_h
+from clapbench.report.wording import at_floor, notes, without_h
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
 
@@ -16,7 +16,7 @@ def show(summary: Summary) -> None:
     """Prints the tables, with n beside every coefficient, the diagnosis, and what failed."""
     sweep = summary.sweep
     grid.show(tables.cells(summary))
-    for line in without_h(summary):
+    for line in [*without_h(summary), *at_floor(summary)]:
         console.say(shown(line))
     if summary.n >= MIN_PAIRS:
         for sentence in summary.warnings:
@@ -30,7 +30,7 @@ def show(summary: Summary) -> None:
             f"[dim]no correlations: they need {MIN_PAIRS} finished cells with H, there are {len(sweep.scored)}.[/]"
         )
     if any(one.verdict not in ("reference", "no evidence") for one in summary.diagnoses):
-        console.say("\n[bold]Where a low H may come from[/] [dim](docs/correlations.md)[/]")
+        console.say("\n[bold]Where a low H may come from[/] [dim](docs/diagnosis.md)[/]")
         for one in summary.diagnoses:
             console.say(shown(f"{one.model} × {one.bench}: {one.words}"))
     for status, words in tables.unfinished(summary):

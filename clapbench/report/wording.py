@@ -21,6 +21,24 @@ def without_h(summary: Summary) -> list[str]:
     ]
 
 
+def at_floor(summary: Summary) -> list[str]:
+    """What is to be read beside an H that lies below the chance of independent similarities: assignment and margin."""
+    found = []
+    for cell in summary.sweep.scored:
+        h, extra = cell.score("H"), cell.extra
+        if not h or h["ci95"][1] >= h["chance"] or extra.get("mean_margin") is None:
+            continue
+        told = [f"pair assignment {number(extra['pair_assignment'], digits=3)}"]
+        if bounds := extra.get("pair_assignment_ci95"):
+            told[0] += f" ({' to '.join(number(bound, digits=3) for bound in bounds)}; chance .500)"
+        margin = f"mean margin {number(extra['mean_margin'], digits=4, sign=True)}"
+        if bounds := extra.get("mean_margin_ci95"):
+            margin += f" ({' to '.join(number(bound, digits=4, sign=True) for bound in bounds)}; chance 0)"
+        told.append(margin)
+        found.append(f"{cell.model} × {cell.bench}: H is at the floor, so read {', '.join(told)} with it.")
+    return found
+
+
 def notes(summary: Summary) -> list[str]:
     """What a reader of the correlations has to know."""
     found = [

@@ -17,7 +17,7 @@ from clapbench.report import seal, tables, terminal
 from clapbench.results.rows import table_of
 from clapbench.results.sweep import read
 from clapbench.schema import null_undefined
-from clapbench.study import matched, memory
+from clapbench.study import drawn, matched, memory
 from clapbench.study.summary import Summary, summarize
 
 KNOWN = Path("report", "correlations.json")  # in a sweep's folder: see `memory`
@@ -35,7 +35,7 @@ def build(folder: Path, *, n: int | None = None, draws: int | None = None, every
     files.write_changed(folder / "cells.csv", table_of(sweep.cells).csv)  # first, whatever comes of the rest
     measured = matched.measure(sweep)
     if measured.memory:
-        files.write_changed(folder / "draws.csv", matched.table_of(measured.memory).csv)
+        files.write_changed(folder / "draws.csv", drawn.memory_of(measured.memory).csv)
     summary = summarize(sweep, measured=measured, known=folder / KNOWN)
     if summary.key:
         files.write_changed(folder / KNOWN, memory.text_of(summary.key, summary.entries))

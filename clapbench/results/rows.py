@@ -64,6 +64,11 @@ def score_columns(cell: Cell) -> dict[str, float]:
     if h:
         found = dict(zip(("H_low", "H_high"), h["ci95"], strict=True))
         found |= {f"H_{name}": h[name] for name in ("chance", "p_chance", "p_swap")}
+        found |= dict(zip(("H_low_clustered", "H_high_clustered"), h.get("ci95_clustered", ()), strict=False))
+        found |= {f"H_p_swap_{name}": p for name, p in h.get("p_swap_clustered", {}).items()}
+    found |= dict(
+        zip(("mean_margin_low", "mean_margin_high"), cell.extra.get("mean_margin_ci95") or (), strict=False)
+    )
     for protocol, outcome in cell.protocols.items():
         found |= {f"{protocol}_{name}": score["value"] for name, score in (outcome or {}).items()}
     return found

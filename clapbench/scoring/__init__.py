@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from clapbench.lazy import lazily
 
 if TYPE_CHECKING:
+    from clapbench.scoring.items import Items as Items
+    from clapbench.scoring.items import read_items as read_items
     from clapbench.scoring.metrics import CompositionalScore as CompositionalScore
     from clapbench.scoring.metrics import MAPAtK as MAPAtK
     from clapbench.scoring.metrics import MedianRank as MedianRank
     from clapbench.scoring.metrics import RecallAtK as RecallAtK
     from clapbench.scoring.metrics import ZeroShotAccuracy as ZeroShotAccuracy
     from clapbench.scoring.metrics import ZeroShotMAP as ZeroShotMAP
-    from clapbench.scoring.pairs import Items as Items
     from clapbench.scoring.pairs import judge as judge
     from clapbench.scoring.pairs import judged as judged
-    from clapbench.scoring.pairs import read_items as read_items
     from clapbench.scoring.retrieval import match_ranks as match_ranks
     from clapbench.scoring.retrieval import recall_chance as recall_chance
     from clapbench.scoring.retrieval import retrieved as retrieved
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CompositionalScore": "metrics",
-    "Items": "pairs",
+    "Items": "items",
     "MAPAtK": "metrics",
     "MedianRank": "metrics",
     "RecallAtK": "metrics",
@@ -47,7 +47,7 @@ _HOMES = {
     "judged": "pairs",
     "margins_of": "similarity",
     "match_ranks": "retrieval",
-    "read_items": "pairs",
+    "read_items": "items",
     "recall_chance": "retrieval",
     "retrieved": "retrieval",
     "similarities": "similarity",

@@ -8,7 +8,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from clapbench.rows import Rows, checked
-from clapbench.scoring.pairs import PROTOCOLS, Items, items_alone
+from clapbench.scoring.items import Items, items_alone
+from clapbench.scoring.pairs import PROTOCOLS
 
 
 def protocol(name: str, *, who: str) -> None:

@@ -19,19 +19,23 @@ eq. 1 to 3); ``single`` the formulas of Bahuguna 2026; ``pool`` ordinary retriev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain, count, permutations
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
 from clapbench.schema import Case, Embeddings, Judgement
-from clapbench.scoring.similarity import NEAR_TIE, similarities
-from clapbench.statistics.proportions import binomial_p, sign_p, wilson
+from clapbench.scoring.items import Items, items_alone, read_items
+from clapbench.scoring.similarity import NEAR_TIE
+from clapbench.statistics import clusters
+from clapbench.statistics.proportions import hits_p, sign_p, wilson
 
 NAMES = ("F", "G", "H")
 CLIP_PICKS, CAPTION_PICKS = "clip->caption", "caption->clip"
@@ -41,80 +45,6 @@ DIRECTIONS = {
     "pool": {"F": CAPTION_PICKS, "G": CLIP_PICKS, "H": "both"},
     "triplet": {"F": CLIP_PICKS, "G": CAPTION_PICKS, "H": "both"},
 }
-
-
-class Items(NamedTuple):
-    """Similarities of a benchmark's items, each block [clip, caption]; what every protocol needs, and no more.
-
-    ``rival_clip`` is the highest similarity of caption p to a clip outside the item that does not match it, -inf where
-    there is none, and ``n_rival_clips`` how many there are; ``rival_caption`` likewise for clip p and for clip r.
-    """
-
-    pair: Float64[Tensor, "n 2 2"]
-    rival_clip: Float64[Tensor, " n"]
-    n_rival_clips: Int[Tensor, " n"]
-    rival_caption: Float64[Tensor, "n 2"]
-    n_rival_captions: Int[Tensor, "n 2"]
-    triplet: Float64[Tensor, "m 3 3"]
-
-    @property
-    def swapped(self) -> Items:
-        """The items with the two clips exchanged: what the same model gets if the labels are wrong."""
-        return self._replace(
-            pair=self.pair.flip(1),
-            rival_caption=self.rival_caption.flip(1),
-            n_rival_captions=self.n_rival_captions.flip(1),
-            triplet=self.triplet[:, [1, 0, 2]],
-        )
-
-
-def read_items(embeddings: Embeddings, cases: Sequence[Case]) -> Items:
-    """The similarities of ``cases``, of which each has a pair, its partner and perhaps a third pair, in this order."""
-    clip_row = {clip: row for row, clip in enumerate(embeddings.audio_id)}
-    caption_row = {caption: row for row, caption in enumerate(embeddings.text_id)}
-    every = similarities(torch.from_numpy(embeddings.audio), torch.from_numpy(embeddings.text))
-    clips = [[clip_row[clip] for clip in case.clips] for case in cases]
-    captions = [[caption_row[caption] for caption in case.captions] for case in cases]
-
-    matching = torch.zeros_like(every, dtype=torch.bool)
-    for case, rows, columns in zip(cases, clips, captions, strict=True):
-        matching[torch.tensor(rows)[:, None], torch.tensor(columns)] |= case.match_matrix
-
-    pair_clips = torch.tensor([rows[:2] for rows in clips])
-    pair_captions = torch.tensor([columns[:2] for columns in captions])
-    place = torch.arange(len(cases))
-
-    # Caption p against clips, then both clips of the item against captions; the item's own are no rivals here.
-    outside_clips = ~matching.T[pair_captions[:, 0]]
-    outside_clips[place[:, None], pair_clips] = False
-    to_clips = every.T[pair_captions[:, 0]].masked_fill(~outside_clips, -torch.inf)
-    outside_captions = ~matching[pair_clips]
-    outside_captions[place[:, None, None], torch.arange(2)[:, None], pair_captions[:, None]] = False
-    to_captions = every[pair_clips].masked_fill(~outside_captions, -torch.inf)
-
-    triplets = [row for row, case in enumerate(cases) if len(case.clips) == 3]
-    blocks = [every[torch.tensor(clips[row])[:, None], torch.tensor(captions[row])] for row in triplets]
-    return Items(
-        pair=every[pair_clips[:, :, None], pair_captions[:, None, :]],
-        rival_clip=to_clips.amax(dim=1),
-        n_rival_clips=outside_clips.sum(dim=1),
-        rival_caption=to_captions.amax(dim=2),
-        n_rival_captions=outside_captions.sum(dim=2),
-        triplet=torch.stack(blocks) if blocks else every.new_zeros(0, 3, 3),
-    )
-
-
-def items_alone(blocks: Float64[Tensor, "n k k"]) -> Items:
-    """Items of two or three pairs from their own similarities, without rivals: what all protocols but ``pool`` need."""
-    n, none = len(blocks), blocks.new_full((len(blocks), 2), -torch.inf)
-    return Items(
-        pair=blocks[:, :2, :2],
-        rival_clip=none[:, 0],
-        n_rival_clips=torch.zeros(n, dtype=torch.long),
-        rival_caption=none,
-        n_rival_captions=torch.zeros(n, 2, dtype=torch.long),
-        triplet=blocks if blocks.shape[1] == 3 else blocks.new_zeros(0, 3, 3),
-    )
 
 
 class Margins(NamedTuple):
@@ -173,10 +103,20 @@ def chance(protocol: str, items: Items) -> dict[str, float]:
     """
     if protocol != "pool":
         return {name: float(share) for name, share in _chance_of_orders(protocol).items()}
+    return {name: float(share.mean()) for name, share in chances(protocol, items).items()}
+
+
+def chances(protocol: str, items: Items) -> dict[str, Float64[Tensor, " n"]]:
+    """`chance` item by item: under ``pool`` an item whose clip or caption comes again has fewer rivals."""
+    if protocol != "pool":
+        n = len(items.triplet if protocol == "triplet" else items.pair)
+        return {
+            name: torch.full((n,), float(share), dtype=torch.float64)
+            for name, share in _chance_of_orders(protocol).items()
+        }
     # s_pp is the highest of itself and its rivals: 1 / (how many there are). The item's partner is one of them.
     clips, captions = items.n_rival_clips.double() + 2, items.n_rival_captions[:, 0].double() + 2
-    shares = {"F": 1 / clips, "G": 1 / captions, "H": 1 / (clips + captions - 1)}
-    return {name: float(share.mean()) for name, share in shares.items()}
+    return {"F": 1 / clips, "G": 1 / captions, "H": 1 / (clips + captions - 1)}
 
 
 @lru_cache
@@ -196,18 +136,23 @@ def ties(items: Items) -> tuple[int, int]:
     return int((margins == 0).sum()), int((margins.abs() <= NEAR_TIE).sum())
 
 
-def judged(protocol: str, items: Items) -> dict[str, dict[str, Any]] | None:
+def judged(
+    protocol: str, items: Items, *, factors: clusters.Factors | None = None
+) -> dict[str, dict[str, Any]] | None:
     """F, G and H under ``protocol`` with what they are worth; None where it has no items.
 
-    Each: value, direction, n, chance, Wilson interval, the exact binomial p against chance on both sides, and the exact
-    label-swap p: exchange the two clips of an item; among items where one labelling alone succeeds, the right one
+    Each: value, direction, n, chance, Wilson interval, the exact p of the count against chance on both sides, and the
+    exact label-swap p: exchange the two clips of an item; among items where one labelling alone succeeds, the right one
     does so as often as not if the model cannot tell the clips apart, whatever it is drawn to (see docs/scores.md).
+
+    With ``factors`` (see `clusters`) also ``clusters``, how many each has; ``ci95_clustered``, Wilson's interval of as
+    many items as the clustered are worth; ``p_swap_clustered`` by factor, whose clusters are swapped as a whole.
     """
     margins, swapped = RULES[protocol](items), RULES[protocol](items.swapped)
     n = len(margins.F)
     if n == 0:
         return None
-    level = chance(protocol, items)
+    level, each = chance(protocol, items), chances(protocol, items)
     found: dict[str, dict[str, Any]] = {}
     for name in NAMES:
         hit, hit_swapped = getattr(margins, name) > 0, getattr(swapped, name) > 0
@@ -218,13 +163,36 @@ def judged(protocol: str, items: Items) -> dict[str, dict[str, Any]] | None:
             "n": n,
             "chance": level[name],
             "ci95": list(wilson(hits, n)),
-            "p_chance": binomial_p(hits, n, chance=level[name]),
+            "p_chance": hits_p(hits, each[name].numpy()),
             "p_swap": sign_p(int((hit & ~hit_swapped).sum()), int((~hit & hit_swapped).sum())),
         }
+        if factors:
+            signs = hit.long() - hit_swapped.long()
+            found[name] |= _clustered(hit.double().numpy(), signs.numpy(), factors)
     return found
 
 
-def assignment(items: Items) -> dict[str, float]:
+def _clustered(
+    hit: Float64[np.ndarray, " n"], signs: Int[np.ndarray, " n"], factors: clusters.Factors
+) -> dict[str, Any]:
+    """What a score is worth if items of one cluster succeed and fail together."""
+    worth, n = clusters.worth(hit, factors), len(hit)
+    return {
+        "clusters": {name: clusters.count(codes) for name, codes in factors.items()},
+        "ci95_clustered": list(wilson(hit.sum() / worth.effect, n / worth.effect, z=worth.reach)),
+        "p_swap_clustered": {name: clusters.flip_p(signs, codes) for name, codes in factors.items()},
+    }
+
+
+def factors_of(cases: Sequence[Case]) -> clusters.Factors:
+    """What the items of ``cases`` share by the benchmark's own columns."""
+    shared = (
+        [column for column in cases[0].about if all(column in case.about for case in cases)] if cases else []
+    )
+    return clusters.factors({column: [case.about[column] for case in cases] for column in shared})
+
+
+def assignment(items: Items) -> dict[str, Any]:
     """How often the right labelling of an item beats the swapped one, and what hubs cost F and G of ``official``.
 
     ``pair_assignment``: share of items with s_pp + s_rr > s_pr + s_rp, chance 1/2. With a and b the margins of F's two
@@ -239,19 +207,48 @@ def assignment(items: Items) -> dict[str, float]:
     margins = official(items)
     missing = {"hub_captions": ~(margins.F > 0), "hub_clips": ~(margins.G > 0)}
     shares = {name: float((right & miss).sum() / miss.sum()) for name, miss in missing.items()}
-    return {"pair_assignment": float(right.double().mean()), **shares}
+    return {
+        "pair_assignment": float(right.double().mean()),
+        "pair_assignment_ci95": list(wilson(int(right.sum()), len(right))),
+        **shares,
+    }
+
+
+def mean_margin(items: Items) -> dict[str, Any]:
+    """By how much the right labelling of an item beats the swapped one: what tells models apart where H is near 0.
+
+    ``mean_margin``: the mean over items of m = (s_pp + s_rr - s_pr - s_rp) / 2, in cosine, half of what `assignment`
+    asks to be above 0, which is the mean of the four comparisons of ``official``; swapping the clips turns its sign, so
+    it is 0 on average for a model that cannot tell them apart. ``mean_margin_ci95``: by Student's t over items.
+    ``margin_d``: the mean in standard deviations over items, which does not depend on how wide a model spreads its
+    cosines (Cohen 1988, eq. 2.5.2).
+    """
+    from scipy.special import stdtrit
+
+    s, n = items.pair, len(items.pair)
+    margin = (s[:, 0, 0] + s[:, 1, 1] - s[:, 0, 1] - s[:, 1, 0]) / 2
+    mean = float(margin.mean())
+    spread = float(margin.std()) if n > 1 else math.nan
+    half = float(stdtrit(max(n - 1, 1), 0.975)) * spread / math.sqrt(n)
+    return {
+        "mean_margin": mean,
+        "mean_margin_ci95": [mean - half, mean + half] if n > 1 else None,
+        "margin_d": mean / spread if spread > 0 else None,
+    }
 
 
 def judge(embeddings: Embeddings, cases: Sequence[Case], *, protocol: str) -> Judgement:
     """Items under every protocol; ``protocol`` fills the scores and the columns F, G, H of the items."""
     items = read_items(embeddings, cases)
-    protocols = {name: judged(name, items) for name in RULES}
+    factors, thirds = factors_of(cases), [case for case in cases if len(case.clips) == 3]
+    own = {name: factors_of(thirds) if name == "triplet" else factors for name in RULES}
+    protocols = {name: judged(name, items, factors=own[name]) for name in RULES}
     chosen = protocols[protocol]
     exact, near = ties(items)
     return Judgement(
         scores={name: chosen[name]["value"] if chosen else None for name in NAMES},
         protocols=protocols,
-        extra=assignment(items),
+        extra={**assignment(items), **mean_margin(items)},
         items=tuple(rows(items, cases, protocol=protocol)),
         ties=exact,
         near_ties=near,

@@ -17,7 +17,7 @@ from clapbench.statistics.coefficients import COEFFICIENTS
 from clapbench.statistics.correlation import Row
 from clapbench.statistics.correlation import table as correlation_rows
 from clapbench.statistics.permutation import DRAWS
-from clapbench.study.matched import Measured
+from clapbench.study.drawn import Measured
 
 # What correlations.csv says of each coefficient beside its value (see `statistics.correlation.Row`).
 EVIDENCE = [

@@ -28,13 +28,17 @@ from clapbench.schema import Case, Embeddings, Size
 
 
 class Drawn(NamedTuple):
-    """A probe over draws: its mean, 2.5 and 97.5 % quantiles; None where it is undefined, and ``note`` says why."""
+    """A probe over draws: its mean, 2.5 and 97.5 % quantiles; None where it is undefined, and ``note`` says why.
+
+    Draw i of two models is of the same items, so ``values`` of the two can be compared one by one.
+    """
 
     mean: float | None
     low: float | None
     high: float | None
     draws: int
     note: str | None = None
+    values: tuple[float, ...] = ()  # draw by draw
 
 
 class Rows(NamedTuple):
@@ -142,4 +146,6 @@ def one_thread() -> Iterator[None]:
 def over_draws(values: Sequence[float]) -> Drawn:
     """The mean and the 95 % range of a probe's values."""
     low, high = np.quantile(values, [0.025, 0.975])
-    return Drawn(mean=float(np.mean(values)), low=float(low), high=float(high), draws=len(values))
+    return Drawn(
+        mean=float(np.mean(values)), low=float(low), high=float(high), draws=len(values), values=tuple(values)
+    )

@@ -1,53 +1,32 @@
 """The probes of a sweep at one number of rows: what makes cells of different size comparable.
 
 At matched N every cell gives as many clips and captions as the smallest one has (`draws`). matched.csv holds values
-with the interval over draws, curve.csv those of `CURVE` over a ladder of N. draws.csv keeps whatever was ever drawn, by
-a key over all that decides it, so nothing is drawn twice, nor lost when embeddings are. `report` writes all three.
+with the range over draws and a 95 % interval (see `subsampling`; that of a cell taken whole rests on draws of halves),
+curve.csv those of `CURVE` over a ladder of N. draws.csv keeps whatever was ever drawn, draw by draw, by a key over all
+that decides it, so nothing is drawn twice, nor lost when embeddings are. `report` writes all three.
 """
 
 from __future__ import annotations
 
-import csv
-import logging
-import math
-import re
 from collections import defaultdict
 from collections.abc import Sequence
-from io import StringIO
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from clapbench import files, sheets
-from clapbench.console import console, plain
-from clapbench.results.rows import Rows
+import numpy as np
+
+from clapbench import files
+from clapbench.console import console
 from clapbench.results.sweep import Matching, Sweep, cases, rows_of
 from clapbench.schema import Cell, Size
-
-log = logging.getLogger(__name__)
+from clapbench.statistics.subsampling import of_draws
+from clapbench.study import drawn
+from clapbench.study.drawn import Measured
 
 VERSION = 1  # of the way to draw: part of a row's key
 CURVE = ("rankme_audio", "rankme_text", "gap_angle_deg")  # over N; the angle for `diagnosis`
 BELOW = (8, 4, 2)  # parts of matched N that the curve starts with
 LEAST = 16  # rows of a side on the curve
-
-
-class Measured(NamedTuple):
-    """A probe of a cell at some number of rows; ``low`` and ``high`` are None where these are all the rows."""
-
-    model: str
-    bench: str
-    probe: str
-    n_audio: int
-    n_text: int
-    mean: float | None
-    low: float | None  # 2.5 % quantile over draws
-    high: float | None  # 97.5 %
-    draws: int  # 0 where all rows are taken
-    all_rows: float | None  # the cell's own number
-    n_audio_all: int
-    n_text_all: int
-    note: str | None = None  # why it is undefined
-    key: str | None = None
+KNOWN = ("mean", "low", "high", "draws", "note", "values")  # what drawing gives
 
 
 def matched_size(sweep: Sweep) -> Size | None:
@@ -93,7 +72,7 @@ def measure(sweep: Sweep) -> Measurements:
     """Takes what draws.csv of the sweep's folder knows, and draws the rest."""
     size = matched_size(sweep)
     cells = [cell for cell in sweep.scored if size and cell.size]
-    memory = _read(sweep.folder / "draws.csv")
+    memory = drawn.read(sweep.folder / "draws.csv")
     at = [Request(cell, size, name) for cell in cells if size for name in cell.probes]
     over = [
         Request(cell, step, name)
@@ -104,12 +83,19 @@ def measure(sweep: Sweep) -> Measurements:
         if name in cell.probes
     ]
     matched, curve = (_measured(sweep, wanted, memory=memory) for wanted in (at, over))
+    whole = [one for one in at if one.size == one.cell.size and min(part(one.size, 2)) > 1]
+    halves = _measured(sweep, [one._replace(size=part(one.size, 2)) for one in whole], memory=memory)
+    known = {(row.model, row.bench, row.probe): row for row in halves}
+    matched = tuple(_whole(row, known.get((row.model, row.bench, row.probe))) for row in matched)
     return Measurements(size, matched, curve, tuple(memory.values()))
 
 
-def table_of(rows: Sequence[Measured]) -> Rows:
-    """matched.csv or curve.csv: a row for each measured probe."""
-    return Rows(Measured._fields, [row._asdict() for row in rows])
+def _whole(row: Measured, half: Measured | None) -> Measured:
+    """A row of all of a cell's rows, with the interval that draws of half of them give."""
+    if row.draws or row.mean is None or half is None or len(half.values) < 2:
+        return row
+    low, high = of_draws(np.array(half.values), part=half.part, whole=row.mean).ci95
+    return row._replace(ci95_low=low, ci95_high=high)
 
 
 def part(size: Size, divisor: int) -> Size:
@@ -144,17 +130,17 @@ def _measured(
             rows[number] = _row(one)._replace(note="undefined over all rows")
         elif (key := _key(one, sweep.matching)) in memory:
             known = memory[key]  # perhaps under another name: the same content has one key
-            rows[number] = _row(one)._replace(
-                mean=known.mean, low=known.low, high=known.high, draws=known.draws, note=known.note, key=key
+            rows[number] = (
+                _row(one)._replace(**{name: getattr(known, name) for name in KNOWN}, key=key).with_interval
             )
         else:
             missing[one.cell.model, one.cell.bench, one.size].append(number)
     if missing:
         console.print("[dim]probes of fewer rows, for comparison at equal N ...[/]", highlight=False)
     for numbers in missing.values():
-        drawn = _drawn(sweep, [wanted[number] for number in numbers])
-        rows |= zip(numbers, drawn, strict=True)
-        memory.update({row.key: row for row in drawn if row.key})
+        new = _drawn(sweep, [wanted[number] for number in numbers])
+        rows |= zip(numbers, new, strict=True)
+        memory.update({row.key: row for row in new if row.key})
     return tuple(rows[number] for number in range(len(wanted)))
 
 
@@ -171,7 +157,7 @@ def _drawn(sweep: Sweep, wanted: Sequence[Request]) -> list[Measured]:
     from clapbench.study import draws
 
     try:
-        drawn = draws.measure(
+        found = draws.measure(
             {name: config.build(node) for name, node in nodes.items()},
             embeddings=rows_of(sweep.cache_dir / cell.embeddings["path"], model=cell.model, bench=cell.bench),
             cases=cases(sweep.folder, cell),
@@ -184,7 +170,7 @@ def _drawn(sweep: Sweep, wanted: Sequence[Request]) -> list[Measured]:
     return [
         _row(one)._replace(note=notes[one.probe])
         if one.probe in notes
-        else _row(one)._replace(**drawn[one.probe]._asdict(), key=_key(one, sweep.matching))
+        else _row(one)._replace(**found[one.probe]._asdict(), key=_key(one, sweep.matching)).with_interval
         for one in wanted
     ]
 
@@ -230,50 +216,3 @@ def _key(one: Request, matching: Matching) -> str:
     cell = one.cell
     content = [VERSION, cell.embeddings.get("key"), cell.extra.get("probe_keys", {}).get(one.probe)]
     return files.key_of([*content, one.probe, *one.size, matching.draws, matching.seed])[:16]
-
-
-def _read(path: Path) -> dict[str, Measured]:
-    """The drawn rows of ``path`` by their keys. A row that is not whole is left out: where wanted, it is drawn anew."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-        head, *lines = csv.reader(StringIO(text, newline=""), strict=True)
-        if tuple(head) != Measured._fields:
-            raise ValueError("other columns")
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, csv.Error) as error:
-        log.warning("%s is not what a summary writes (%s). It is written anew.", path, plain(error))
-        return {}
-    rows = [_parsed([sheets.from_sheet(value) for value in line]) for line in lines]
-    if rows and not text.endswith("\n"):
-        rows[-1] = None  # cut
-    if lost := sum(row is None for row in rows):
-        log.warning("%s: %d of %d rows are damaged. They are drawn anew.", path, lost, len(rows))
-    return {row.key: row for row in rows if row and row.key}
-
-
-def _parsed(line: Sequence[str]) -> Measured | None:
-    """A drawn row as it was written, to the last digit; None unless every field is there and can be."""
-    if len(line) != len(Measured._fields):
-        return None
-    values: dict[str, Any] = dict(zip(Measured._fields, line, strict=True))
-    try:
-        for name in ("mean", "low", "high", "all_rows"):
-            values[name] = float(values[name]) if values[name] else None
-        for name in ("draws", "n_audio", "n_text", "n_audio_all", "n_text_all"):
-            values[name] = int(values[name])
-    except ValueError:
-        return None
-    if not (values["model"] and values["bench"] and values["probe"]):
-        return None
-    values |= {name: values[name] or None for name in ("note", "key")}
-    row = Measured(**values)
-    numbers = [number for number in (row.mean, row.low, row.high) if number is not None]
-    sound = (
-        re.fullmatch("[0-9a-f]{16}", row.key or "") is not None
-        and all(map(math.isfinite, numbers))
-        and min(row.draws, row.n_audio, row.n_text) > 0
-        and (row.note is None if len(numbers) == 3 else not numbers and row.note is not None)
-        and (row.low or 0) <= (row.high or 0)
-    )
-    return row if sound else None

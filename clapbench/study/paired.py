@@ -8,6 +8,7 @@ import pandas as pd
 
 from clapbench.results.sweep import check_items
 from clapbench.schema import Cell
+from clapbench.statistics import clusters
 from clapbench.statistics.proportions import Difference, paired
 
 ITEM = ["item", "caption_p", "caption_r", "clip_p", "clip_r"]  # what makes two rows the same item
@@ -20,6 +21,8 @@ class NoPairsError(ValueError):
 
 def compare(a: Path, b: Path) -> dict[str, Difference]:
     """F, G and H of cell ``a`` minus those of cell ``b``, over the items that both protocols judge.
+
+    Where items share a template, an attribute or their events, also for as many items as these are worth (`clusters`).
 
     Raises ``ValueError`` unless both cover the same items under one protocol.
     """
@@ -46,12 +49,17 @@ def compare(a: Path, b: Path) -> dict[str, Difference]:
             f"compare: needed the same items, got {len(keys[0] - keys[1])} that only {a} has and "
             f"{len(keys[1] - keys[0])} that only {b} has. Compare two models on one benchmark."
         )
-    one, other = (table[[*ITEM, *JUDGED]] for table in tables)
+    shared = [column for column in clusters.COLUMNS if column in tables[0].columns]
+    one, other = tables[0][[*ITEM, *JUDGED, *shared]], tables[1][[*ITEM, *JUDGED]]
     both = one.merge(other, on=ITEM, suffixes=("_a", "_b"), validate="one_to_one")
     found = {}
     for name in JUDGED:
-        judged = both[[f"{name}_a", f"{name}_b"]].dropna()
-        found[name] = paired(judged[f"{name}_a"].to_numpy() > 0, judged[f"{name}_b"].to_numpy() > 0)
+        judged = both.dropna(subset=[f"{name}_a", f"{name}_b"])
+        found[name] = paired(
+            judged[f"{name}_a"].to_numpy() > 0,
+            judged[f"{name}_b"].to_numpy() > 0,
+            factors=clusters.factors({column: judged[column].astype(str).tolist() for column in shared}),
+        )
     return found
 
 

@@ -5,7 +5,6 @@ Computed from the cells and what lies beside them on disk, and nothing is writte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +15,12 @@ from clapbench.results.sweep import Sweep
 from clapbench.schema import Cell, Size
 from clapbench.statistics.coefficients import FEW, few
 from clapbench.statistics.power import power_line
-from clapbench.study import correlations, matched, memory
+from clapbench.study import correlations, drawn, matched, memory
 from clapbench.study.correlations import Entry
-from clapbench.study.diagnosis import Diagnosis, Evidence, Span, diagnose
-from clapbench.study.matched import Measured, Measurements
+from clapbench.study.diagnosis import Diagnosis, diagnose
+from clapbench.study.drawn import Measured
+from clapbench.study.evidence import evidence
+from clapbench.study.matched import Measurements
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +47,8 @@ class Summary:
             "correlations": Rows(correlations.COLUMNS, self.correlations),
             "correlations_long": correlations.long(self.entries),
             "diagnosis": Rows(Diagnosis._fields, [one._asdict() for one in self.diagnoses]),
-            "matched": matched.table_of(self.matched),
-            "curve": matched.table_of(self.curve),
+            "matched": drawn.table_of(self.matched),
+            "curve": drawn.table_of(self.curve),
         }
 
     @property
@@ -191,37 +192,3 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
         key=key,
         diagnoses=tuple(diagnose(evidence(sweep, curve, size=size))),
     )
-
-
-def evidence(sweep: Sweep, curve: Sequence[Measured], *, size: Size | None) -> list[Evidence]:
-    """What each cell with H is diagnosed by: rank and angle of half of the rows at matched N."""
-    wanted = matched.part(size, 2) if size else None
-    halves = {(row.model, row.bench, row.probe): row for row in curve if (row.n_audio, row.n_text) == wanted}
-    found = []
-    for cell in sweep.scored:
-        h = cell.score("H", sweep.protocol)
-        if h:
-            rank, angle = (
-                halves.get((cell.model, cell.bench, name)) for name in ("rankme_text", "gap_angle_deg")
-            )
-            found.append(
-                Evidence(
-                    model=cell.model,
-                    bench=cell.bench,
-                    n_items=cell.n_items,
-                    h=Span(h["value"], *h["ci95"]),
-                    chance=h["chance"],
-                    rank=_span(rank),
-                    angle=_span(angle),
-                    n_text=wanted.text if wanted else None,
-                )
-            )
-    return found
-
-
-def _span(row: Measured | None) -> Span | None:
-    """The mean over draws, with the interval that the whole of the rows would have (see `diagnosis`)."""
-    if row is None or row.mean is None or row.low is None or row.high is None:
-        return None
-    scale = (row.n_text / (row.n_text_all - row.n_text)) ** 0.5
-    return Span(row.mean, row.mean - scale * (row.mean - row.low), row.mean + scale * (row.high - row.mean))

@@ -216,7 +216,7 @@ def test_damaged_draws_are_said_in_a_line_and_drawn_anew(
     [
         (lambda text: text.replace(line_of(text, 50), ""), "it holds 99 of the cell's 100 items"),
         (lambda text: text[: len(text) // 2], "its last row is cut"),
-        (lambda text: text.replace(",6,", ",6,,", 1), "values for 5 columns"),
+        (lambda text: text.replace(",6,", ",6,,", 1), "values for 10 columns"),
         (lambda text: text.replace("6.wav", "", 1), "names no clip or caption"),
         (lambda text: "", "it is empty"),
     ],

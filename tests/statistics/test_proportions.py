@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
+from scipy.stats import multinomial
 
-from clapbench.statistics.proportions import binomial_p, paired, sign_p, wilson
+from clapbench.statistics.proportions import (
+    binomial_p,
+    hits_p,
+    paired,
+    sign_p,
+    sign_ps,
+    tango,
+    tangos,
+    wilson,
+)
 
 
 def test_wilson_is_its_formula() -> None:
@@ -55,23 +66,105 @@ def test_paired_counts_what_only_one_gets_right() -> None:
     assert back.p == found.p
 
 
-def test_the_paired_bootstrap_is_that_of_drawn_items() -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.random(80) < 0.6, rng.random(80) < 0.4
-    difference = a.astype(int) - b.astype(int)
-    drawn = difference[rng.integers(80, size=(20_000, 80))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    found = paired(a, b)
-    assert found.ci95.low == pytest.approx(low, abs=0.015)
-    assert found.ci95.high == pytest.approx(high, abs=0.015)
+# a only, b only, n, level of the interval, as published.
+PUBLISHED = [
+    (9, 3, 32, 0.95, (-0.027, 0.390)),  # Tango 1998, table of 32 patients
+    (0, 1, 44, 0.90, (-0.096, 0.037)),  # Tango 1998, contact lenses
+    (16, 8, 86, 0.95, (-0.020, 0.207)),  # Agresti and Min 2005
+    (1, 7, 21, 0.95, (-0.517, -0.026)),  # Fagerland, Lydersen and Laake 2014
+]
 
 
-def test_the_interval_covers_and_p_is_valid_without_an_effect() -> None:
-    rng = np.random.default_rng(2)
-    covered, small = [], []
-    for _ in range(300):
-        found = paired(rng.random(120) < 0.3, rng.random(120) < 0.3, draws=1000)
-        covered.append(found.ci95.low <= 0 <= found.ci95.high)
-        small.append(found.p <= 0.05)
-    assert np.mean(covered) > 0.91
-    assert np.mean(small) < 0.08
+@pytest.mark.parametrize(("a_only", "b_only", "n", "level", "expected"), PUBLISHED)
+def test_tangos_interval_is_as_published(a_only, b_only, n, level, expected) -> None:
+    """The same values stand in the tests of the R package ratesci 0.2 (pairbinci)."""
+    z = {0.95: 1.959963984540054, 0.90: 1.6448536269514722}[level]
+    assert tango(a_only, b_only, n, z=z) == pytest.approx(expected, abs=0.0005)
+
+
+def test_a_bound_is_where_the_score_test_under_the_likeliest_shares_turns() -> None:
+    def score(delta: float, b: int, c: int, n: int) -> float:
+        q = np.linspace(max(0.0, -delta) + 1e-9, (1 - delta) / 2 - 1e-9, 200_001)
+        likelihood = b * np.log(q + delta) + c * np.log(q) + (n - b - c) * np.log(1 - 2 * q - delta)
+        best = q[np.argmax(likelihood)]
+        return (b - c - n * delta) / math.sqrt(n * (2 * best + delta - delta * delta))
+
+    for b, c, n in ((3, 7, 20), (12, 4, 50), (1, 1, 9)):
+        low, high = tango(b, c, n)
+        assert score(low, b, c, n) == pytest.approx(1.96, abs=1e-3)
+        assert score(high, b, c, n) == pytest.approx(-1.96, abs=1e-3)
+
+
+def outcomes(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """All numbers of items that a alone and b alone may get right of n."""
+    a, b = np.indices((n + 1, n + 1)).reshape(2, -1)
+    return a[a + b <= n], b[a + b <= n]
+
+
+def test_the_interval_holds_zero_exactly_where_p_is_large_and_is_never_a_point() -> None:
+    for n in (12, 60):
+        a, b = outcomes(n)
+        ps, (low, high) = sign_ps(a, b), tangos(a.astype(float), b.astype(float), np.full(len(a), float(n)))
+        assert ((low > 0) | (high < 0))[ps <= 0.05].all()
+        assert (low <= (a - b) / n).all()
+        assert ((a - b) / n <= high).all()
+        assert (high - low > 1 / n).all()
+    low, high = tango(9, 2, 40, p=sign_p(9, 2))  # p .065, where the score test has .035
+    assert tango(9, 2, 40).low > 0.0 == low
+    assert tango(2, 9, 40, p=sign_p(2, 9)) == (-high, 0.0)
+
+
+def test_the_interval_covers_over_every_outcome() -> None:
+    """Exact coverage: the bootstrap's was .90 and less where few items differ."""
+    n = 60
+    a_only, b_only = outcomes(n)
+    low, high = tangos(a_only.astype(float), b_only.astype(float), np.full(len(a_only), float(n)))
+    equal = sign_ps(a_only, b_only) > 0.05
+    low, high = np.where(equal, np.minimum(low, 0), low), np.where(equal, np.maximum(high, 0), high)
+    for a, b in ((0.02, 0.01), (0.05, 0.05), (0.15, 0.05), (0.4, 0.1)):
+        weights = multinomial.pmf(
+            np.stack([a_only, b_only, n - a_only - b_only], axis=1), n, [a, b, 1 - a - b]
+        )
+        covered = weights[(low <= a - b) & (a - b <= high)].sum()
+        assert covered > 0.94, (a, b)
+
+
+def test_models_that_get_the_same_items_right_have_an_interval() -> None:
+    same = np.arange(100) < 30
+    found = paired(same, same)
+    assert (found.value, found.p) == (0.0, 1.0)
+    assert found.ci95.low == -found.ci95.high
+    assert found.ci95.high == pytest.approx(0.037, abs=0.001)
+
+
+def test_hits_of_unequal_chances_are_summed_over_every_outcome() -> None:
+    chances = [0.5, 0.5, 0.2, 0.2, 0.2, 0.07, 0.9]
+    weights = np.zeros(len(chances) + 1)
+    for outcome in product((0, 1), repeat=len(chances)):
+        weights[sum(outcome)] += math.prod(
+            chance if hit else 1 - chance for hit, chance in zip(outcome, chances, strict=True)
+        )
+    for hits in range(len(chances) + 1):
+        expected = sum(weight for weight in weights if weight <= weights[hits] * (1 + 1e-9))
+        assert hits_p(hits, chances) == pytest.approx(expected)
+    assert hits_p(3, [0.25] * 20) == binomial_p(3, 20, chance=0.25)
+
+
+def test_unequal_chances_spread_less_than_their_mean() -> None:
+    """So the p of one mean chance was too large."""
+    chances = [0.9] * 10 + [0.1] * 10
+    assert hits_p(16, chances) < binomial_p(16, 20, chance=0.5)
+
+
+def test_clustered_items_are_worth_fewer() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(20), 10)
+    a, b = (np.repeat(rng.random(20) < share, 10) for share in (0.6, 0.4))  # all of a cluster, or none
+    alone, found = paired(a, b), paired(a, b, factors={"template": groups})
+    assert found.ci95 == alone.ci95
+    assert found.ci95_clustered is not None
+    assert found.ci95_clustered.low < alone.ci95.low
+    assert found.ci95_clustered.high > alone.ci95.high
+    each = paired(a[::10], b[::10])  # as if each cluster were one item
+    assert found.p_clustered == {"template": pytest.approx(each.p)}
+    assert paired(a, b, factors={}).ci95_clustered is None

@@ -17,7 +17,8 @@ from clapbench.report.__main__ import main
 from clapbench.schema import Cell
 from clapbench.statistics.corrections import holm
 from clapbench.study import correlations
-from clapbench.study.summary import Summary, evidence
+from clapbench.study.evidence import evidence
+from clapbench.study.summary import Summary
 
 
 @pytest.fixture(scope="module")
@@ -166,17 +167,32 @@ def test_tables_can_be_read_by_pandas_as_they_are(found: Summary) -> None:
         assert set(table["kind"]) == {"probe", "null predictor"}
 
 
-def test_the_diagnosis_rests_on_half_of_matched_n_with_the_interval_of_the_whole(found: Summary) -> None:
+def test_the_diagnosis_rests_on_the_items_and_on_draws_of_half_of_matched_n(found: Summary) -> None:
     row = next(
         row
         for row in found.curve
         if (row.model, row.bench, row.probe, row.n_text) == ("m0", "large", "rankme_text", 60)
     )
-    one = next(cell for cell in evidence(found.sweep, found.curve, size=found.size) if cell.model == "m0")
-    assert (one.bench, one.n_text, one.rank.value) == ("large", 60, row.mean)
-    narrowed = (60 / (200 - 60)) ** 0.5
-    assert one.rank.high - row.mean == pytest.approx(narrowed * (row.high - row.mean))
-    assert row.mean - one.rank.low == pytest.approx(narrowed * (row.mean - row.low))
+    one, *others = (
+        cell for cell in evidence(found.sweep, found.curve, size=found.size) if cell.bench == "large"
+    )
+    assert (one.model, one.rank.rows, one.rank.part, one.rank.most) == ("m0", 60, 0.3, 24)
+    assert one.rank.values.tolist() == [list(row.values)]
+    assert one.hits.mean() == one.h == found.sweep.cells[0].scores["H"]
+    assert {other.items for other in others} == {one.items}
+
+
+def test_seeds_of_a_recipe_are_diagnosed_as_one(tmp_path: Path) -> None:
+    folder = sweep_folders.study(tmp_path / "s")
+    for seed, model in enumerate(("m0", "m1")):
+        for path in folder.glob(f"{model}/*/cell.json"):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            path.write_text(json.dumps(record | {"recipe": "plain", "seed": seed}), encoding="utf-8")
+    found = report.build(folder)
+    assert {one.model for one in found.diagnoses} == {"plain", "m2"}
+    recipe = next(one for one in evidence(found.sweep, found.curve, size=found.size) if one.seeds)
+    assert (recipe.seeds, recipe.hits.shape) == (("m0", "m1"), (2, 100))
+    assert recipe.rank.values.shape == (2, 40)
 
 
 def test_two_sizes_of_one_benchmark_are_told_and_not_diagnosed_together(tmp_path: Path, capsys) -> None:

@@ -14,7 +14,7 @@ from clapbench import config, files, report
 from clapbench.results import sweep
 from clapbench.schema import Size
 from clapbench.study import draws, matched, summary
-from clapbench.study.matched import Measured
+from clapbench.study.drawn import Measured
 from clapbench.study.summary import Summary
 
 
@@ -40,9 +40,11 @@ def test_every_cell_gives_as_many_rows_as_the_smallest_has(folder: Path) -> None
         assert (row.n_audio, row.n_text) == (120, 120)
         if row.bench == "small":
             assert (row.mean, row.low, row.draws) == (row.all_rows, None, 0)
+            assert row.ci95_low < row.mean < row.ci95_high
         else:
             assert row.draws == 40
             assert row.low < row.mean < row.high
+            assert row.ci95_low < row.mean < row.ci95_high
             assert row.mean != row.all_rows
             assert (row.n_audio_all, row.n_text_all) == (200, 200)
 
@@ -198,7 +200,7 @@ def test_cells_of_one_size_need_no_draws(tmp_path: Path) -> None:
 def test_matched_csv_has_the_probe_of_every_cell(folder: Path) -> None:
     report.build(folder)
     table = list(csv.DictReader((folder / "matched.csv").read_text(encoding="utf-8").splitlines()))
-    assert list(table[0]) == list(Measured._fields)
+    assert list(table[0]) == list(Measured._fields[:-1])
     assert len(table) == 6 * len(PROBES)
     sizes = [matched.ladder(Size(394, 394), all_rows=Size(n, n)) for n in (394, 400, 1600)]
     assert [[step.text for step in steps] for steps in sizes] == [
