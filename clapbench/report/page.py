@@ -15,11 +15,7 @@ from clapbench import files
 from clapbench.grid import Table
 from clapbench.report import figures, levels, seal, tables
 from clapbench.report.tables import Html
-<<<<<<< HEAD
 from clapbench.report.wording import at_floor, notes, study, without_h
-=======
-from clapbench.report.wording import at_floor, notes, without_h
->>>>>>> items
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
 

@@ -6,13 +6,8 @@ from pathlib import Path
 
 from clapbench import grid
 from clapbench.console import console, shown
-<<<<<<< HEAD
 from clapbench.report import levels, tables
 from clapbench.report.wording import at_floor, notes, study, without_h
-=======
-from clapbench.report import tables
-from clapbench.report.wording import at_floor, notes, without_h
->>>>>>> items
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
 

@@ -20,7 +20,6 @@ def without_h(summary: Summary) -> list[str]:
     ]
 
 
-<<<<<<< HEAD
 def study(summary: Summary) -> list[str]:
     """Which came first, the study or the cells, and what became of each test that was registered."""
     if summary.foretold is None:
@@ -40,8 +39,6 @@ def study(summary: Summary) -> list[str]:
     return [summary.foretold.words, *told]
 
 
-=======
->>>>>>> items
 def at_floor(summary: Summary) -> list[str]:
     """What is to be read beside an H that lies below the chance of independent similarities: assignment and margin."""
     found = []

@@ -85,7 +85,13 @@ def row(
     there = ~np.isnan(h) if x is None else ~(np.isnan(h) | np.isnan(x))
     own = None if x is None else x[there]
     folds = list(_folds(own, h[there], units[there], benches[there]))
-    record: dict[str, Any] = {"n": int(there.sum()), "folds": len(folds), "rank_error": None, "h_error": None, "regret": None}
+    record: dict[str, Any] = {
+        "n": int(there.sum()),
+        "folds": len(folds),
+        "rank_error": None,
+        "h_error": None,
+        "regret": None,
+    }
     if not folds:
         return {**record, "note": f"needs at least {LEAST} cells that are not left out"}
     weights = np.array([one.n for one in folds], dtype=np.float64)

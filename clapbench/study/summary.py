@@ -15,20 +15,13 @@ from clapbench.results.sweep import Sweep
 from clapbench.schema import Cell, Size
 from clapbench.statistics.coefficients import FEW, few
 from clapbench.statistics.power import power_line
-<<<<<<< HEAD
 from clapbench.study import correlations, drawn, levels, matched, memory, meta, prediction, seeds
-=======
-from clapbench.study import correlations, drawn, matched, memory
->>>>>>> items
 from clapbench.study.correlations import Entry
 from clapbench.study.diagnosis import Diagnosis, diagnose
 from clapbench.study.drawn import Measured
 from clapbench.study.evidence import evidence
-<<<<<<< HEAD
 from clapbench.study.foretold import Finding, Foretold, findings, foretold
 from clapbench.study.levels import Levels
-=======
->>>>>>> items
 from clapbench.study.matched import Measurements
 
 if TYPE_CHECKING:
@@ -63,7 +56,6 @@ class Summary:
                 else {}
             ),
             "diagnosis": Rows(Diagnosis._fields, [one._asdict() for one in self.diagnoses]),
-<<<<<<< HEAD
             **self.level_rows,
             "matched": drawn.table_of(self.matched),
             "curve": drawn.table_of(self.curve),
@@ -77,10 +69,6 @@ class Summary:
             "levels": Rows(seeds.LEVELS, seeds.reliability(self.levels.models)),
             "meta": Rows(meta.COLUMNS, meta.over_benches(self.entries)),
             "prediction": Rows(prediction.COLUMNS, prediction.predicted(self.levels.recipes)),
-=======
-            "matched": drawn.table_of(self.matched),
-            "curve": drawn.table_of(self.curve),
->>>>>>> items
         }
 
     @property

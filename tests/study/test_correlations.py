@@ -18,12 +18,7 @@ from clapbench.grid import layout
 from clapbench.report import tables, wording
 from clapbench.report.__main__ import main
 from clapbench.schema import Cell
-<<<<<<< HEAD
 from clapbench.study import correlations, memory
-=======
-from clapbench.statistics.corrections import holm
-from clapbench.study import correlations
->>>>>>> items
 from clapbench.study.evidence import evidence
 from clapbench.study.summary import Summary
 
