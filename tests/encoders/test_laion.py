@@ -15,6 +15,7 @@ from conftest import ROOT
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from clapbench import config
 from clapbench.encoders.laion import LaionClap, repeat_pad, through_int16
 
 LOGMEL_CLIPS = [0, 3, 5]
@@ -23,7 +24,9 @@ HEAD = {"laion": "audio_post", "laion_unfused": "audio_headcrop_post"}  # rows o
 
 def build(model: str, checkpoint: Path, **arguments: Any) -> LaionClap:
     """The encoder of conf/model/MODEL.yaml with another checkpoint and the small tokenizer."""
-    written = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml"))
+    written = OmegaConf.to_container(
+        config.without_levels(OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml"))
+    )
     assert written.pop("_target_") == "clapbench.encoders.laion.LaionClap"
     chosen = {"checkpoint": str(checkpoint), "tokenizer": str(released.folder() / "roberta-base")}
     return LaionClap(**written | chosen | arguments)

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from scipy.optimize import minimize
 from torch import Tensor
 
+from clapbench import config
 from clapbench.encoders.base import unit
 from clapbench.encoders.mga import MgaClap, mix_codes, sparsemax
 
@@ -23,7 +24,9 @@ CLIPS = range(6)
 
 def build(checkpoint: Path, **arguments: Any) -> MgaClap:
     """The encoder of conf/model/mga.yaml with another checkpoint and the small tokenizer."""
-    written = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "model" / "mga.yaml"))
+    written = OmegaConf.to_container(
+        config.without_levels(OmegaConf.load(ROOT / "conf" / "model" / "mga.yaml"))
+    )
     assert written.pop("_target_") == "clapbench.encoders.mga.MgaClap"
     chosen = {"checkpoint": str(checkpoint), "tokenizer": str(released.folder() / "bert-base-uncased")}
     return MgaClap(**written | chosen | arguments)

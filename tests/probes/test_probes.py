@@ -470,7 +470,7 @@ def test_each_yaml_holds_the_probes_of_a_file_and_sets_list_them():
     names = {name for file in files for name in file}
     assert len(names) == sum(map(len, files))
     sets = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "probe_set").glob("*.yaml")}
-    assert set(sets["all"]) == names
+    assert set(sets["all"]) == names - {"lidar"}  # refuses most benchmarks: lidar_shrunk stands for it
     assert set(sets["paper"]) <= names
     assert len(sets["paper"]) == 13
 

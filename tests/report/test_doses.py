@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from trained_tables import rows, write
 
 from clapbench import sheets
 from clapbench.report.study import FIGURES, main
-from tests.trained_tables import rows, write
 
 
 def test_tables_and_figures_are_written_and_the_registered_tests_come_first(

@@ -51,6 +51,7 @@ def test_the_page_is_whole_and_says_what_a_reader_must_know(folder: Path) -> Non
     assert found.text["h2"] == [
         "Scores",
         "Does geometry predict H?",
+        "Does geometry predict what it has not seen?",
         "Rank grows with the rows",
         "Where a low H may come from",
     ]

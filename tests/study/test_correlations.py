@@ -177,7 +177,7 @@ def test_the_noise_of_a_score_is_that_of_its_items(found: Summary) -> None:
 
 def test_where_no_probe_can_pass_it_stands_above_the_table(tmp_path: Path, capsys) -> None:
     found = report.build(sweep_folders.study(tmp_path / "s", models=3, probes=("gap_angle_deg",)))
-    sentence = "NO PROBE CAN PASS: 3 models change places in 6 ways, so that no corrected p is below 0.167"
+    sentence = "NO PROBE CAN PASS: 3 models change places in 6 ways, so that no corrected p is below 0.333"
     assert any(sentence in warning for warning in found.warnings)
     report.show(found)
     printed = capsys.readouterr().out

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sweep_folders
 
 from clapbench import report
 from clapbench.report import tables
@@ -15,7 +16,6 @@ from clapbench.study.foretold import findings, foretold
 from clapbench.study.matched import matched_size
 from clapbench.study.registration import Registered, Study, as_record, lock, of_record, registered
 from clapbench.study.summary import Summary
-from tests import sweep_folders
 
 PROBES = ("rankme_text", "rankme_audio", "gap_angle_deg")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, yamls
 
 from clapbench.report.study import main
 from clapbench.study.registration import lock, lock_of, read, registered
-from tests.conftest import ROOT, yamls
 
 TEXT = """
 question: Does rank tell H?

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy import stats
+from trained_tables import rows, write
 
 from clapbench.study.doses.claims import judge
 from clapbench.study.doses.design import Design, read
 from clapbench.study.doses.levels import at_level, mediation
 from clapbench.study.doses.responses import contrast, slopes
 from clapbench.study.registration import Study, registered
-from tests.conftest import ROOT
-from tests.trained_tables import rows, write
 
 STUDY = ROOT / "conf" / "study" / "regularizer_study.yaml"
 
