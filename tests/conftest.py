@@ -14,11 +14,23 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
+from clapbench.results.sweep import Matching
+
 ROOT = Path(__file__).parents[1]
+FEW_DRAWS = 10
 os.environ.pop("COLUMNS", None)  # the width of whatever terminal the tests are typed in
 
 Compose = Callable[..., DictConfig]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_draws() -> Iterator[None]:
+    """Sweeps without a sweep.json draw as often as a test of them needs, which is less than a study does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clapbench.results.sweep.DEFAULT_MATCHING", Matching(draws=FEW_DRAWS))
+        patch.setattr("clapbench.study.correlations.LONG_DRAWS", 200)
+        yield
 
 
 @pytest.fixture(autouse=True)

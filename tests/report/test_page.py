@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sweep_folders
+from conftest import FEW_DRAWS
 from matplotlib.image import imread
 
 from clapbench import files, report
@@ -56,7 +57,7 @@ def test_the_page_is_whole_and_says_what_a_reader_must_know(folder: Path) -> Non
         "Where a low H may come from",
     ]
     assert any(text.startswith("ONLY 6 CELLS") for text in found.text["p"])
-    assert any("120 clips and 120 captions, means of 40 draws" in text for text in found.text["p"])
+    assert any(f"120 clips and 120 captions, means of {FEW_DRAWS} draws" in text for text in found.text["p"])
     assert any("No intervals: they need at least 5 models, there are 3." in text for text in found.text["p"])
     cells_of = found.text["td"]
     assert {"m0", "large", "rankme_text", "null: parameters"} <= set(cells_of)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sweep_folders
+from conftest import FEW_DRAWS
 from scipy import stats
 
 from clapbench import files, report
@@ -300,7 +301,7 @@ def test_seeds_of_a_recipe_are_diagnosed_as_one(tmp_path: Path) -> None:
     assert {one.model for one in found.diagnoses} == {"plain", "m2"}
     recipe = next(one for one in evidence(found.sweep, found.curve, size=found.size) if one.seeds)
     assert (recipe.seeds, recipe.hits.shape) == (("m0", "m1"), (2, 100))
-    assert recipe.rank.values.shape == (2, 40)
+    assert recipe.rank.values.shape == (2, FEW_DRAWS)
 
 
 def test_two_sizes_of_one_benchmark_are_told_and_not_diagnosed_together(tmp_path: Path, capsys) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import sweep_folders
+from conftest import FEW_DRAWS
 from sweep_folders import PROBES
 
 from clapbench import config, files, report
@@ -42,7 +43,7 @@ def test_every_cell_gives_as_many_rows_as_the_smallest_has(folder: Path) -> None
             assert (row.mean, row.low, row.draws) == (row.all_rows, None, 0)
             assert row.ci95_low < row.mean < row.ci95_high
         else:
-            assert row.draws == 40
+            assert row.draws == FEW_DRAWS
             assert row.low < row.mean < row.high
             assert row.ci95_low < row.mean < row.ci95_high
             assert row.mean != row.all_rows
