@@ -202,10 +202,10 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         [
             "demo",
             *("mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"),
-            *("regularizer_study", "regularizer_study_small"),
         ],
         nothing,
-    ),
+    )
+    | dict.fromkeys(["regularizer_study", "regularizer_study_small"], lambda folder: ["name=one"]),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,27 +47,27 @@ class Design:
     runs: tuple[Run, ...]
     left_out: tuple[str, ...] = ()  # trainings of seeds that not every arm has
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """The blocks."""
         return sorted({run.seed for run in self.runs})
 
-    @property
+    @cached_property
     def objectives(self) -> list[str]:
         """In the order in which they come."""
         return list(dict.fromkeys(run.objective for run in self.runs))
 
-    @property
+    @cached_property
     def treatments(self) -> list[str]:
         """The treatments, without none at all."""
         return list(dict.fromkeys(run.treatment for run in self.runs if run.treatment))
 
-    @property
+    @cached_property
     def benches(self) -> list[str]:
         """The validation benchmarks."""
         return list(dict.fromkeys(bench for run in self.runs for bench, _ in run.numbers))
 
-    @property
+    @cached_property
     def numbers(self) -> list[str]:
         """The numbers that every training has on every benchmark."""
         every = dict.fromkeys(name for run in self.runs for _, name in run.numbers)
