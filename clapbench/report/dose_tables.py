@@ -220,8 +220,8 @@ def with_half(effect: Effect, *, digits: int) -> str:
 
 
 def markdown(found: Findings) -> str:
-    """All tables as Markdown, the sentence of what came first above them."""
-    parts = [found.came_first]
+    """All tables as Markdown, a page with the sentence of what came first above them."""
+    parts = ["# Trainings over doses: the tables", found.came_first]
     for table in tables(found):
         parts += [f"### {table.title[0].upper()}{table.title[1:]}", _grid(table), *table.caption]
     return "\n\n".join(parts) + "\n"

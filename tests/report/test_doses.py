@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from trained_tables import rows, write
 
 from clapbench import sheets
+from clapbench.report import dose_tables
 from clapbench.report.study import FIGURES, main
+from clapbench.study.registration import registered
 
 
 def test_tables_and_figures_are_written_and_the_registered_tests_come_first(
@@ -31,3 +34,21 @@ def test_tables_and_figures_are_written_and_the_registered_tests_come_first(
 def test_a_folder_without_trainings_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doses", str(tmp_path)]) == 1
     assert "needed trainings.csv in" in capsys.readouterr().err
+
+
+def test_the_published_tables_are_those_of_the_published_trainings(tmp_path: Path) -> None:
+    """Numbers of docs/regularizer_study.md come from the trainings.csv beside them."""
+    published = ROOT / "docs" / "regularizer_study"
+    study = registered(ROOT / "conf" / "study" / "regularizer_study.yaml")
+    found = dose_tables.find(published / "trainings.csv", study)
+    kept = sheets.read(published / "claims.csv")
+    assert [(one.claim, one.bench, one.holds) for one in found.claims] == [
+        (row["claim"], row["bench"], row["holds"] == "True") for row in kept
+    ]
+    assert [one.value for one in found.claims] == pytest.approx(
+        [float(row["value"]) for row in kept], rel=1e-9
+    )
+    page = (ROOT / "docs" / "regularizer_study.md").read_text(encoding="utf-8")
+    lines = dose_tables.markdown(found).splitlines()
+    first = lines.index("### Registered")
+    assert all(line in page for line in lines[first + 2 : first + 4 + len(kept)])
