@@ -43,6 +43,7 @@ def logging_as_before() -> Iterator[None]:
     root.setLevel(level)
     for handler in [one for one in root.handlers if one not in handlers]:
         root.removeHandler(handler)
+        handler.close()
     for handler in [one for one in handlers if one not in root.handlers]:
         root.addHandler(handler)
     for name, one in loggers().items():
