@@ -31,6 +31,7 @@ One cell: a model on a benchmark. With -m, every combination: {program} -m model
   bench=NAME       {bench}
   experiment=NAME  {experiment}; a grid that is ready to run
   probes=[...]     paper, all, or names of probes
+  study=NAME       what is registered: a study.yaml with its lock, or {study}
   logger=NAME      {logger}
   trainer=NAME     {trainer}
   sweep=NAME       folder under outputs; the same name finds its cells again
@@ -49,6 +50,7 @@ combination, and a table of them: {program} -m seed=0,1,2 'regularizer=[],[varia
   data=NAME        {data}
   objective=NAME   {objective}
   regularizer=[..] {regularizer}
+  arm=NAME         regularisers with their weights, as entropy_-0.3 (conf/arm)
   finetune=NAME    what moves: {finetune}
   optimizer=NAME   {optimizer}; schedule=NAME: {schedule}
   callback=[..]    {callback}
