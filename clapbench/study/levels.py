@@ -87,7 +87,7 @@ def averaged(found: Measures) -> Measures:
     )
     probes = {
         name: one._replace(
-            values=_means(one.values, groups.values()), all_rows=_means(one.all_rows, groups.values())
+            values=means(one.values, groups.values()), all_rows=means(one.all_rows, groups.values())
         )
         for name, one in found.probes.items()
     }
@@ -140,7 +140,7 @@ def _mean(values: Iterable[float | int | None]) -> float | None:
     return sum(defined) / len(defined) if defined else None
 
 
-def _means(values: Float[np.ndarray, " n"], groups: Iterable[Sequence[int]]) -> Float[np.ndarray, " m"]:
+def means(values: Float[np.ndarray, " n"], groups: Iterable[Sequence[int]]) -> Float[np.ndarray, " m"]:
     """The mean of each group's values, of those that are defined."""
     kept = [values[list(indices)] for indices in groups]
     kept = [one[~np.isnan(one)] for one in kept]

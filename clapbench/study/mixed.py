@@ -2,13 +2,16 @@ r"""Whether an item is solved, by a probe of the model: a logistic mixed model b
 
 For item i of a cell of model m (a seed of recipe r) on benchmark b, asked by template t,
 
-$$\operatorname{logit} P(H_i = 1) = \beta_b + \beta x_{m b} + u_r + u_m + u_t,$$
+$$\operatorname{logit} P(H_i = 1) = \beta_b + \beta x_{m b} + u_r + u_m + u_{m b} + u_t,$$
 
 x a probe at matched N, less the mean of its benchmark, over its standard deviation within benchmarks; $e^\beta$ is the
 odds ratio of one such. One model for each probe. Seeds are a level only where a recipe has two, templates only where
-items.csv names them. A benchmark is a fixed effect below 5 of them: a variance of two benchmarks cannot be told from
-one draw to the next, and the benchmarks are not a sample of any others. The interval is Student's with recipes - 2
-degrees of freedom: the probe is a property of recipes, and items by the thousand do not make more of these.
+items.csv names them. The cell is one where there are several benchmarks: without $u_{m b}$ every item of a cell would
+be evidence of what sets its probe apart from that of the same model elsewhere, and a probe that has nothing to do with
+H is a finding in a fifth of studies (`bench/mixed_level.py`). A benchmark is a fixed effect below 5 of them: a variance
+of two benchmarks cannot be told from one draw to the next, and the benchmarks are not a sample of any others. The
+interval is Student's with recipes - 2 degrees of freedom: the probe is a property of recipes, and items by the thousand
+do not make more of these.
 
     clapbench study mixed outputs/demo --probes rankme_text,gap_angle_deg
 
@@ -36,7 +39,7 @@ from clapbench.study import correlations, matched
 from clapbench.study.levels import recipe_of
 
 COLUMNS = ["probe", "odds_ratio", "low", "high", "p", "n_items", "n_cells", "n_recipes", "df"]
-COLUMNS += ["sd_recipe", "sd_seed", "sd_template", "sd_bench", "bench", "note"]
+COLUMNS += ["sd_recipe", "sd_seed", "sd_cell", "sd_template", "sd_bench", "bench", "note"]
 FEW_BENCHES = 5  # below, a fixed effect
 
 
@@ -107,6 +110,8 @@ def row(sweep: Sweep, items: Items, values: Float[np.ndarray, " n"], *, name: st
     groups = {"recipe": [recipe_of(cell) for cell in own]}
     if len({(cell.model) for cell in cells}) > len(recipes):
         groups["seed"] = [cell.model for cell in own]
+    if len(benches) > 1:
+        groups["cell"] = [f"{cell.model}/{cell.bench}" for cell in own]
     templates = [text for text, there in zip(items.template, kept, strict=True) if there]
     if any(templates):
         groups["template"] = [f"{cell.bench}/{text}" for cell, text in zip(own, templates, strict=True)]
@@ -164,7 +169,7 @@ def table_of(rows: Iterable[dict[str, Any]]) -> grid.Table:
         grid.Column("p", keep=7),
     ]
     columns += [grid.Column("df", keep=6)]
-    levels = ("recipe", "seed", "template", "bench")
+    levels = ("recipe", "seed", "cell", "template", "bench")
     columns += [grid.Column(f"sd\n{level}", keep=3) for level in levels]
 
     def text(value: float | None, digits: int = 2) -> str:

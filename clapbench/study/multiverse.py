@@ -2,9 +2,9 @@ r"""Each probe over its free choices: whether its correlation with H is one of t
 
 A probe's class declares the arguments that another author could have set otherwise, each with a few values
 (`Probe.choices`): the range and weights of a fit, k, centring, what is discarded. Their grid, at matched N and at half
-of it, is measured again from the cached embeddings of every cell with H, and Spearman's coefficient with H taken over
-the cells for each point. Probes that differ in such arguments alone, as residual energy at k = 1, 5 and 10, are one
-family; the first of them that a sweep holds is its default.
+of it, is measured again from the cached embeddings of every cell with H, and Spearman's coefficient with H taken for
+each point, over recipes on benchmarks as in correlations.csv (see `levels`). Probes that differ in such arguments
+alone, as residual energy at k = 1, 5 and 10, are one family; the first of them that a sweep holds is its default.
 
 Sign stability is the share of the points, among those that are defined, at which the coefficient has the sign that it
 has at the default. There are no p values here: the points are one data set's, and none of them was chosen beforehand.
@@ -23,6 +23,7 @@ from pkgutil import resolve_name
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from omegaconf import DictConfig, OmegaConf
 
 from clapbench import config
@@ -34,6 +35,7 @@ from clapbench.schema import Cell, Size
 from clapbench.statistics.coefficients import MIN_PAIRS, correlate
 from clapbench.study import draws, matched
 from clapbench.study.correlations import as_array, score
+from clapbench.study.levels import grouped, means, recipe_of
 
 N = ("matched", "half")  # rows of each side: those of matched N, and half of them
 DRAWS = 5  # of whole items where a cell has more rows than are taken
@@ -68,7 +70,7 @@ class Choice(NamedTuple):
     choice: str  # its free arguments
     n_rows: Literal["matched", "half"]
     default: bool
-    cells: int  # where it is defined
+    cells: int  # where it is defined: recipes on benchmarks
     value: float | None  # Spearman's coefficient with H
     sign: int | None  # -1, 0 or 1
     reads_matches: bool
@@ -93,8 +95,8 @@ class Multiverse(NamedTuple):
 
     choices: tuple[Choice, ...]
     ranges: tuple[Range, ...]
-    cells: int
-    models: int
+    cells: int  # recipes on benchmarks
+    models: int  # recipes
     size: Size  # rows of each side at matched N
 
     @property
@@ -124,9 +126,17 @@ def run(folder: Path, *, probes: Sequence[str] = (), n_draws: int = DRAWS) -> Mu
         n_rows: [_measured(sweep, cell, found, size=part, n_draws=n_draws) for cell in cells]
         for n_rows, part in zip(N, (size, matched.part(size, 2)), strict=True)
     }
-    h = as_array(score(cell, "H", protocol=sweep.protocol) for cell in cells)
+    units = list(grouped(cells, by=lambda cell: (recipe_of(cell), cell.bench)).values())
+    h = means(as_array(score(cell, "H", protocol=sweep.protocol) for cell in cells), units)
     choices = tuple(
-        _choice(one, place, n_rows=n_rows, drawn=[cell[one.name, place] for cell in measured[n_rows]], h=h)
+        _choice(
+            one,
+            place,
+            n_rows=n_rows,
+            drawn=[cell[one.name, place] for cell in measured[n_rows]],
+            h=h,
+            units=units,
+        )
         for one in found
         for place in range(len(one.points))
         for n_rows in N
@@ -134,8 +144,8 @@ def run(folder: Path, *, probes: Sequence[str] = (), n_draws: int = DRAWS) -> Mu
     return Multiverse(
         choices=choices,
         ranges=tuple(range_of([row for row in choices if row.probe == one.name]) for one in found),
-        cells=len(cells),
-        models=len({cell.model for cell in cells}),
+        cells=len(units),
+        models=len({recipe_of(cell) for cell in cells}),
         size=size,
     )
 
@@ -201,9 +211,16 @@ def _measured(
 
 
 def _choice(
-    family: Family, place: int, *, n_rows: Any, drawn: Sequence[draws.Drawn], h: np.ndarray
+    family: Family,
+    place: int,
+    *,
+    n_rows: Any,
+    drawn: Sequence[draws.Drawn],
+    h: Float[np.ndarray, " u"],
+    units: Sequence[Sequence[int]],
 ) -> Choice:
-    values = as_array(one.mean for one in drawn)
+    """One point of a family; ``units`` are the cells of a recipe on a benchmark, over which is averaged."""
+    values = means(as_array(one.mean for one in drawn), units)
     there = int((~np.isnan(values)).sum())
     why = next((one.note for one in drawn if one.note), None)
     value = None

@@ -49,6 +49,7 @@ def test_a_known_slope_is_found_and_written(tmp_path: Path, capsys: pytest.Captu
         *("600", "20", "5", "3", "fixed")
     ]
     assert float(rank["sd_template"]) < 0.6
+    assert float(rank["sd_cell"]) < 0.6  # none was put in
     assert gap["note"] == "needs a probe that differs between 3 recipes"
     assert "rankme_text" in capsys.readouterr().out
 

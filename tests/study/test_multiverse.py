@@ -12,8 +12,10 @@ from sweep_folders import listed, study, write_cell
 from clapbench import config
 from clapbench.report import multiverse as command
 from clapbench.results import sweep as sweeps
+from clapbench.schema import Cell
 from clapbench.study import matched
 from clapbench.study.multiverse import Choice, Multiverse, families, range_of, run
+from clapbench.study.summary import summarize
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,18 @@ def test_the_default_is_what_the_summary_correlates(folder: Path, found: Multive
         row = next(row for row in found.choices if row.probe == name and row.n_rows == part)
         assert row.value == pytest.approx(expected, rel=1e-12)
         assert (row.cells, row.default) == (6, part == "matched")
+
+
+def test_seeds_of_a_recipe_are_one_unit_as_in_the_summary(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", models=4, probes=("rankme_text",))
+    for path in folder.glob("*/*/cell.json"):
+        cell = Cell.read(path)
+        if cell.model in ("m0", "m1"):
+            path.write_text(replace(cell, recipe="r").to_json(), encoding="utf-8")
+    listed(folder, draws=2)
+    row = run(folder, n_draws=2).choices[0]
+    (expected,) = summarize(sweeps.read(folder)).probes
+    assert (row.cells, row.value) == (expected["n"], expected["spearman"]) == (6, row.value)
 
 
 def choice(value: float | None, *, default: bool = False) -> Choice:
