@@ -5,7 +5,7 @@ A probe enters at matched N where every cell could be drawn from (`matched`); it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
@@ -41,8 +41,32 @@ COLUMNS += [
 COLUMNS += ["note", "undefined", "all_rows_because"]
 LONG_COLUMNS = ["score", "bench", "rows", *(name for name in Row._fields if name != "notes"), "note"]
 LONG_DRAWS = 1000  # sampled orders and resamples of correlations_long.csv, where there are many tables
+CO_PRIMARY = ("pair_assignment", "mean_margin")  # where H is at the floor, these still tell models apart
 POOLED = "pooled"
 HEADLINE = ("H", POOLED)  # score and benchmark of correlations.csv
+
+
+class Stated(NamedTuple):
+    """What was stated of probes beforehand, for the one table that it is of: families to correct apart, and signs.
+
+    ``parts`` and ``signs`` as in `statistics.correlation.table`.
+    """
+
+    parts: Mapping[str, str] = {}
+    signs: Mapping[str, str] = {}
+    table: tuple[str, str] = HEADLINE
+
+    def of(self, probes: Collection[str], *, table: tuple[str, str]) -> dict[str, Mapping[str, str]]:
+        """The arguments for ``probes`` in a ``table``: none in another than was stated."""
+        if table != self.table:
+            return {}
+        return {
+            "parts": {name: part for name, part in self.parts.items() if name in probes},
+            "signs": {name: sign for name, sign in self.signs.items() if name in probes},
+        }
+
+
+NOTHING_STATED = Stated()
 
 
 class Predictor(NamedTuple):
@@ -125,25 +149,18 @@ def correlated(
     *,
     protocol: str,
     seed: int,
-    parts: Mapping[str, str] | None = None,
-    signs: Mapping[str, str] | None = None,
-    registered: tuple[str, str] = HEADLINE,
+    stated: Stated = NOTHING_STATED,
 ) -> list[Entry]:
     """Every predictor with every score, pooled over benchmarks and for each of them, by every coefficient.
 
     A probe at matched N stands there over all rows as well. Corrections are over the probes of one score, benchmark,
-    coefficient and part; ``parts`` and ``signs`` as in `statistics.correlation.table`, for the score and the benchmark
-    that are ``registered``.
+    coefficient and part; what was ``stated`` beforehand holds for the one table that it is of.
     """
     floor = controls(cells, protocol=protocol)
     benches = dict.fromkeys(cell.bench for cell in cells)
     groups = {POOLED: np.ones(len(cells), dtype=bool)}
     if len(benches) > 1:
         groups |= {bench: np.array([cell.bench == bench for cell in cells]) for bench in benches}
-    foretold = {
-        "parts": {name: part for name, part in (parts or {}).items() if name in probes},
-        "signs": {name: sign for name, sign in (signs or {}).items() if name in probes},
-    }
     found = []
     for score, values in scores(cells, protocol=protocol).items():
         noise = as_array(_variance(cell, score, protocol=protocol) for cell in cells)
@@ -156,7 +173,7 @@ def correlated(
                 "score_name": score,
                 "score_variance": None if np.isnan(noise).all() else noise[inside],
                 "controls": floor,
-                **(foretold if (score, bench) == registered else {}),
+                **stated.of(probes, table=(score, bench)),
                 "seed": seed,
                 "draws": DRAWS if (score, bench) == HEADLINE else LONG_DRAWS,
             }
@@ -183,12 +200,12 @@ def correlated(
 
 
 def scores(cells: Sequence[Cell], *, protocol: str) -> dict[str, Float[np.ndarray, " n"]]:
-    """H, F and G under one ``protocol`` for all cells, then those of the others, and the pair assignment."""
+    """H, F and G under one ``protocol`` for all cells, then those of the others, then `CO_PRIMARY`."""
     found = {
         name: as_array(score(cell, name, protocol=protocol) for cell in cells) for name in ("H", "F", "G")
     }
     columns = [
-        {**score_columns(cell), "pair_assignment": defined(cell.extra.get("pair_assignment"))}
+        {**score_columns(cell), **{name: defined(cell.extra.get(name)) for name in CO_PRIMARY}}
         for cell in cells
     ]
     names = dict.fromkeys(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from clapbench.results.sweep import Sweep
 from clapbench.schema import Size
-from clapbench.study.correlations import Entry
+from clapbench.study.correlations import NOTHING_STATED, Entry, Stated
 from clapbench.study.registration import Registered, of_record
 
 REGISTERED, EXPLORATORY = "registered", "exploratory"
@@ -20,16 +20,16 @@ class Foretold(NamedTuple):
     holds: bool
     words: str
 
-    def parts(self, probes: Iterable[str]) -> dict[str, Any]:
-        """Arguments of `correlations.correlated`: nothing where all is exploratory."""
+    def stated(self, probes: Iterable[str]) -> Stated:
+        """What the correlations of ``probes`` are told of it: nothing where all is exploratory."""
         stated = self.registered.study.correlations
         if not self.holds or stated is None:
-            return {}
-        return {
-            "parts": {name: REGISTERED if name in stated.probes else EXPLORATORY for name in probes},
-            "signs": {name: sign for name, sign in stated.probes.items() if sign != "either"},
-            "registered": (stated.score, stated.bench),
-        }
+            return NOTHING_STATED
+        return Stated(
+            parts={name: REGISTERED if name in stated.probes else EXPLORATORY for name in probes},
+            signs={name: sign for name, sign in stated.probes.items() if sign != "either"},
+            table=(stated.score, stated.bench),
+        )
 
 
 class Finding(NamedTuple):

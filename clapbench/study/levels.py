@@ -105,7 +105,8 @@ def grouped(cells: Sequence[Cell], *, by: Callable[[Cell], Hashable]) -> dict[An
 def mean_cell(seeds: Sequence[Cell], *, protocol: str) -> Cell:
     """The seeds of a recipe on a benchmark as one cell under the recipe's name, with what correlations look at.
 
-    Intervals and p values of one cell are no longer those of a mean: they are undefined.
+    Intervals and p values of one cell are no longer those of a mean: p is undefined, and ci95 spans the intervals of
+    all seeds, so that a recipe is below chance where each of its seeds is.
     """
     first, recipe = seeds[0], recipe_of(seeds[0])
     if len(seeds) == 1:
@@ -128,9 +129,17 @@ def mean_cell(seeds: Sequence[Cell], *, protocol: str) -> Cell:
 
 
 def _mean_protocol(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    undefined = {"ci95": [math.nan, math.nan], "p_chance": math.nan, "p_swap": math.nan}
     return {
-        name: {**one, **undefined, "value": _mean(outcome[name]["value"] for outcome in outcomes)}
+        name: {
+            **one,
+            "value": _mean(outcome[name]["value"] for outcome in outcomes),
+            "ci95": [
+                end(outcome[name]["ci95"][side] for outcome in outcomes)
+                for side, end in enumerate((min, max))
+            ],
+            "p_chance": math.nan,
+            "p_swap": math.nan,
+        }
         for name, one in outcomes[0].items()
     }
 

@@ -16,7 +16,7 @@ from typing import Any
 from clapbench import files
 from clapbench.schema import Cell
 from clapbench.statistics.correlation import Row
-from clapbench.study.correlations import HEADLINE, Entry, Predictor, null_predictors, scores
+from clapbench.study.correlations import NOTHING_STATED, Entry, Predictor, Stated, null_predictors, scores
 
 PACKAGE = Path(__file__).parents[1]
 SOURCES = (PACKAGE / "statistics", PACKAGE / "study" / "correlations.py")
@@ -28,9 +28,7 @@ def key_of(
     *,
     protocol: str,
     seed: int,
-    parts: Mapping[str, str] | None = None,
-    signs: Mapping[str, str] | None = None,
-    registered: tuple[str, str] = HEADLINE,
+    stated: Stated = NOTHING_STATED,
 ) -> str:
     """Of all that `correlations.correlated` looks at."""
     arrays = {**scores(cells, protocol=protocol), **null_predictors(cells)}
@@ -43,7 +41,7 @@ def key_of(
                 [name, one.rows, one.values.tolist(), one.all_rows.tolist()] for name, one in probes.items()
             ],
             "judged": [cell.protocols for cell in cells],  # who is at the floor, and of how many items
-            "parts": [parts, signs, registered],
+            "stated": list(stated),
             "scores": [[name, values.tolist()] for name, values in arrays.items()],
             "seed": seed,
         }

@@ -221,7 +221,7 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
     units, probes = by_level.recipes.cells, by_level.recipes.probes
     study = foretold(sweep, size=size)
     common: dict[str, Any] = {"protocol": sweep.protocol, "seed": sweep.matching.seed}
-    common |= study.parts(probes) if study else {}
+    common |= {"stated": study.stated(probes)} if study else {}
     key, entries = None, None
     if units:
         key = memory.key_of(units, probes, **common)

@@ -225,18 +225,16 @@ def test_families_and_signs_reach_the_tables(found: Summary, monkeypatch: pytest
         for name, one in correlations.predictors(cells, found.matched).items()
         if name in ("rankme_text", "gap_angle_deg")
     }
-    common = {
-        "protocol": "official",
-        "seed": 0,
-        "parts": {"rankme_text": "registered", "absent": "registered"},
-    }
-    signs = {"rankme_text": "positive"}
-    entries = correlations.correlated(cells, probes, signs=signs, **common)
+    common = {"protocol": "official", "seed": 0}
+    stated = correlations.Stated(
+        parts={"rankme_text": "registered", "absent": "registered"}, signs={"rankme_text": "positive"}
+    )
+    entries = correlations.correlated(cells, probes, stated=stated, **common)
     rows = {row["probe"]: row for row in correlations.wide(entries, probes)}
     assert (rows["rankme_text"]["part"], rows["rankme_text"]["alternative"]) == ("registered", "positive")
     assert rows["rankme_text"]["spearman_p_maxt"] == rows["rankme_text"]["spearman_p_joint"]
     assert (rows["gap_angle_deg"]["part"], rows["gap_angle_deg"]["spearman_tests"]) == (None, 1)
-    keys = [memory.key_of(cells, probes, signs=sign, **common) for sign in (signs, None)]
+    keys = [memory.key_of(cells, probes, stated=one, **common) for one in (stated, stated._replace(signs={}))]
     assert keys[0] != keys[1]
     assert memory.read(Path("absent"), key=keys[0]) is None
 

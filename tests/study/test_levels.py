@@ -78,6 +78,18 @@ def test_seeds_of_a_recipe_are_one_unit() -> None:
     assert "4 models are 3 recipes" in str(found.note)
 
 
+def test_a_recipe_is_a_control_where_each_of_its_seeds_is() -> None:
+    """Below chance, 1/6, with the whole interval: both seeds of a, one of b."""
+    cells = [
+        cell(f"{recipe}{seed}", "x", h, recipe=recipe, seed=seed)
+        for recipe, found in (("a", (0.1, 0.12)), ("b", (0.1, 0.3)))
+        for seed, h in enumerate(found)
+    ]
+    units = levels.levels(sweep(cells), {}).recipes.cells
+    assert units[1].score("H", "official")["ci95"] == [0.1, 0.3]
+    assert correlations.controls(units, protocol="official") == ["a"]
+
+
 def test_where_no_recipe_has_two_seeds_nothing_changes() -> None:
     cells = [cell("a", "x", 0.2, recipe="a"), cell("b", "x", 0.5)]
     found = levels.levels(sweep(cells), {"rank": probe([1, 2])})
