@@ -34,7 +34,7 @@ from clapbench.config import sweep_folder
 from clapbench.config.lines import name_of_training
 from clapbench.config.mistakes import in_our_words
 from clapbench.console import complain, console, shown
-from clapbench.study import registration
+from clapbench.study import names, registration
 
 # What is wrong with a user's input arrives as one of these; anything else is our own fault and shows its traceback.
 MISTAKES = (OSError, ValueError, HydraException, OmegaConfBaseException, YAMLError, RecursionError)
@@ -217,6 +217,10 @@ def start(jobs: Sequence[DictConfig]) -> None:
                 f"sweep: needed one folder for the whole command, got {first} and {own}. Type one command for each."
             )
     refuse_shared_folders([plan.cell_folder(job) for job in jobs], names="model.name and bench.name")
+    if jobs[0].study is not None:
+        names.check_sweep(
+            study_of(jobs[0]), probes=probes_of(jobs), benches={str(job.bench.name) for job in jobs}
+        )
     if jobs[0].plan:
         fails = 0
         for job in jobs:
@@ -240,6 +244,12 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
     for job in jobs:
         fit.check(job)
     refuse_shared_folders([fit.Folder.of(job).path for job in jobs], names="name")
+    if jobs[0].study is not None:
+        names.check_trainings(
+            study_of(jobs[0]),
+            probes=probes_of(jobs),
+            benches={str(key) for job in jobs for key in job.validation},
+        )
     for job in jobs:
         if job.plan:
             console.say(f"[bold]{shown(job.name)}[/]  {shown(fit.describe(job))}")
@@ -276,6 +286,11 @@ def refuse_shared_folders(folders: Sequence[Path], *, names: str) -> None:
 def study_of(cfg: DictConfig) -> registration.Registered:
     """What ``study`` names. ValueError where it is none."""
     return registration.registered(config.study_file(str(cfg.study)))
+
+
+def probes_of(jobs: Sequence[DictConfig]) -> set[str]:
+    """The probes that every job measures."""
+    return set.intersection(*({*config.probe_configs(job.probes, job.probe)} for job in jobs))
 
 
 def list_cells(jobs: Sequence[DictConfig]) -> None:

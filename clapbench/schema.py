@@ -141,10 +141,16 @@ class Cell:
     versions: dict[str, str] = field(default_factory=dict)
     git_sha: str | None = None
     created: str | None = None  # ISO 8601, UTC
+    first_scored: str | None = None  # the same, of the first cell here with this content; None: `created`
     recipe: str | None = None  # how the model was made, whatever its seed; None: no other model shares it
     family: str | None = None  # recipes that are kin; None: the recipe is alone
     seed: int | None = None  # of the model's training; None: not known
     schema: int = SCHEMA
+
+    @property
+    def known_since(self) -> str | None:
+        """When these scores were first there to be looked at: adding a probe writes a cell anew."""
+        return self.first_scored or self.created
 
     @property
     def headline(self) -> dict[str, float]:

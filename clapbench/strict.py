@@ -259,4 +259,5 @@ CELL: dict[str, Check] = {
     "seed": _count(null=True),
     "git_sha": _text(null=True),
     "created": _optional(_time),
+    "first_scored": _optional(_time),
 }

@@ -130,7 +130,10 @@ FIXTURES: dict[str, dict[str, Overrides]] = {
         **dict.fromkeys(
             ["mini", "mini_vicreg", "mini_negatives", "mini_scene", "mini_centroid", "mini_bag"], nothing
         ),
-        **dict.fromkeys(["mini_s1", "mini_vicreg_s1"], nothing),
+        **dict.fromkeys(
+            [f"{recipe}_s{seed}" for recipe in ("mini", "mini_vicreg", "mini_negatives") for seed in (1, 2)],
+            nothing,
+        ),
         **{
             model: released_checkpoint(model)
             for model in ("laion", "laion_unfused", "mga", "m2d", "m2d_2024", "m2d_stacked")

@@ -497,6 +497,6 @@ def test_a_yaml_without_an_entry_is_told_how_to_add_one(tmp_path: Path) -> None:
 
 def test_no_group_is_left_out() -> None:
     groups = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {
-        "study"
+        "studies"
     }  # no group of Hydra
     assert groups == set(FIXTURES)

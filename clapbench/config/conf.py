@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 PACKAGE = Path(__file__).parents[1]
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
+STUDIES = "studies"  # the folder of conf/ that is no group: were it called as the key is, Hydra would take it for one
 
 
 class ConfigError(ValueError):
@@ -70,8 +71,12 @@ def find(group: str, name: str) -> Path:
 
 
 def study_file(given: str) -> Path:
-    """The file of a study: a path to a yaml file, or the name of one in conf/study. `ConfigError` for another name."""
-    return Path(given) if given.endswith((".yaml", ".yml")) else find("study", given)
+    """The yaml file of a study: a path, or the name of one in conf/studies. `ConfigError` for another name."""
+    if given.endswith((".yaml", ".yml")):
+        return Path(given)
+    if given not in choices(STUDIES):
+        raise unknown("study", given, choices(STUDIES))
+    return find(STUDIES, given)
 
 
 def shipped(path: Path) -> DictConfig | ListConfig:

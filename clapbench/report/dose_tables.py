@@ -29,6 +29,7 @@ class Findings:
 
     design: Design
     registered: Registered | None
+    holds: bool  # whether the study was locked before the first training
     claims: tuple[Claim, ...]
     arms: tuple[Arm, ...]
     responses: tuple[Response, ...]
@@ -62,10 +63,13 @@ def find(table: Path, registered: Registered | None, *, names: Collection[str] |
     """Reads a table of trainings and works out all there is to say. ValueError where they are none."""
     design = designs.read(table, names=names)
     probes = [name for name in PROBES if name in design.numbers]
+    claims = judge(registered.study, design) if registered else []
+    found = registered is not None and registered.came_first(run.created for run in design.runs)
     return Findings(
         design=design,
         registered=registered,
-        claims=tuple(judge(registered.study, design)) if registered else (),
+        holds=found,
+        claims=tuple(claims if found else (one._replace(holds=None) for one in claims)),
         arms=tuple(arms(design, design.numbers)),
         responses=tuple(responses(design)),
         levels=tuple(
@@ -138,7 +142,8 @@ def claim_table(found: Findings) -> Table:
         )
         for one in sorted(found.claims, key=lambda one: not one.check)
     ]
-    return Table(columns, lines, title="registered", caption=[CAPTION], file="claims.csv")
+    title = "registered" if found.holds else "tests of the study (exploratory)"
+    return Table(columns, lines, title=title, caption=[CAPTION], file="claims.csv")
 
 
 CAPTION = (

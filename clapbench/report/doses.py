@@ -42,6 +42,19 @@ def label(number: str) -> str:
     return LABELS.get(number, number)
 
 
+def drawn(design: Design) -> dict[str, Figure]:
+    """Every figure that these trainings have the numbers for, by the name of its file."""
+    found = {}
+    for name, number in (("doses_h", "H"), ("doses_rank", "rankme_text")):
+        if design.treatments and number in design.numbers:
+            found[name] = over_doses(design, number=number)
+    if {"H", "rankme_text"} <= {*design.numbers}:
+        found["h_over_rank"] = over_probe(design)
+    if design.treatments and all(0.0 in design.doses(treatment) for treatment in design.treatments):
+        found["moved"] = what_moved(design)
+    return found
+
+
 def over_doses(design: Design, *, number: str = "H") -> Figure:
     """A number over the doses of each treatment, a row per benchmark: mean and interval over seeds, and each seed."""
     treatments, benches = design.treatments, design.benches
@@ -150,6 +163,8 @@ def what_moved(design: Design, *, numbers: Sequence[str] = MOVED) -> Figure:
         for which, objective in enumerate(design.objectives):
             for place, number in enumerate(shown):
                 scale = spread_between_seeds(design, number=number, bench=bench)
+                if not scale > 0:  # one seed, or a number that is the same in all
+                    continue
                 found = slopes(
                     design,
                     treatment,

@@ -15,7 +15,7 @@ from clapbench import files
 from clapbench.grid import Table
 from clapbench.report import figures, levels, seal, tables
 from clapbench.report.tables import Html
-from clapbench.report.wording import at_floor, notes, study, without_h
+from clapbench.report.wording import at_floor, notes, study, units, without_h
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
 
@@ -79,7 +79,8 @@ def page(summary: Summary, images: dict[str, bytes]) -> str:
     parts.append("<h2>Does geometry predict H?</h2>")
     if summary.n < MIN_PAIRS:
         parts.append(
-            f"<p>Correlations need {MIN_PAIRS} finished cells with H; there are {len(sweep.scored)}.</p>"
+            f"<p>Correlations need {MIN_PAIRS} {units(summary)}; there are "
+            f"{len(summary.levels.recipes.cells)}.</p>"
         )
     else:
         parts += [

@@ -13,7 +13,7 @@ from clapbench.console import complain, tell
 if TYPE_CHECKING:
     from clapbench.study.registration import Registered
 
-EPILOG = """FILE is a study.yaml, or the name of one in conf/study; docs/registration.md tells what stands in it. Exit
+EPILOG = """FILE is a study.yaml, or the name of one in conf/studies; docs/registration.md tells what stands in it. Exit
 code 0: done; 1: something could not be read or written, and one line says what; 2: a mistake on this command line."""
 ELSEWHERE = {  # parts that read their own arguments
     "multiverse": (
@@ -22,7 +22,6 @@ ELSEWHERE = {  # parts that read their own arguments
     ),
     "mixed": ("clapbench.study.mixed", "a logistic mixed model of the items, probe by probe"),
 }
-FIGURES = ("doses_h", "doses_rank", "h_over_rank", "moved")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +33,10 @@ def parser() -> argparse.ArgumentParser:
     )
     parts = found.add_subparsers(dest="part", required=True, metavar="PART")
     lock = parts.add_parser("lock", help="hold a study to what it states: hash and date go beside it")
-    lock.add_argument("file", metavar="FILE", help="a study.yaml, or a name in conf/study")
+    lock.add_argument("file", metavar="FILE", help="a study.yaml, or a name in conf/studies")
+    lock.add_argument(
+        "--config-dir", type=Path, metavar="DIR", help="a folder with yamls of your own that it names"
+    )
     doses = parts.add_parser("doses", help="what trainings at several doses of regularisers say, over seeds")
     doses.add_argument("folder", type=Path, help="what a sweep of trainings wrote: it holds trainings.csv")
     doses.add_argument("--study", metavar="FILE", help="whose registered tests are made")
@@ -51,12 +53,13 @@ def main(arguments: Sequence[str]) -> int:
         code: int = module.main(arguments[1:])
         return code
     given = parser().parse_args(arguments)
-    from clapbench.config import study_file  # with Hydra and pydantic, not for --help
+    from clapbench.config import TYPED, study_file  # with Hydra and pydantic, not for --help
     from clapbench.report.dose_tables import table_in
     from clapbench.study.registration import registered
 
     try:
         if given.part == "lock":
+            TYPED.extend([given.config_dir] if given.config_dir else [])
             lock(study_file(given.file))
         else:
             study = registered(study_file(given.study)) if given.study else None
@@ -68,9 +71,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def lock(path: Path) -> None:
-    """Locks a study and says so."""
-    from clapbench.study import registration
+    """Locks a study and says so. ValueError where it names what is not there."""
+    from clapbench.study import names, registration
 
+    names.check_shipped(registration.registered(path))
     made = registration.lock(path)
     tell(f"{registration.lock_of(path)}: locked {registration.day(made.locked)}, SHA-256 {made.sha256}")
 
@@ -89,13 +93,7 @@ def show_doses(
     for name, rows in found.rows.items():
         files.write_text(out / f"{name}.csv", rows.csv)
     files.write_text(out / "tables.md", dose_tables.markdown(found))
-    drawn = (
-        doses.over_doses(found.design),
-        doses.over_doses(found.design, number="rankme_text"),
-        doses.over_probe(found.design),
-        doses.what_moved(found.design),
-    )
-    for name, figure in zip(FIGURES, drawn, strict=True):
+    for name, figure in doses.drawn(found.design).items():
         figures.save(figure, out, name=name)
     for shown in dose_tables.tables(found):
         grid.show(shown)

@@ -7,7 +7,7 @@ from pathlib import Path
 from clapbench import grid
 from clapbench.console import console, shown
 from clapbench.report import levels, tables
-from clapbench.report.wording import at_floor, notes, study, without_h
+from clapbench.report.wording import at_floor, notes, study, units, without_h
 from clapbench.statistics.coefficients import MIN_PAIRS
 from clapbench.study.summary import Summary
 
@@ -34,7 +34,8 @@ def show(summary: Summary) -> None:
                 grid.show(table)
     else:
         console.say(
-            f"[dim]no correlations: they need {MIN_PAIRS} finished cells with H, there are {len(sweep.scored)}.[/]"
+            f"[dim]no correlations: they need {MIN_PAIRS} {units(summary)}, there are "
+            f"{len(summary.levels.recipes.cells)}.[/]"
         )
     if any(one.verdict not in ("reference", "no evidence") for one in summary.diagnoses):
         console.say("\n[bold]Where a low H may come from[/] [dim](docs/diagnosis.md)[/]")

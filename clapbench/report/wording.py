@@ -60,10 +60,10 @@ def at_floor(summary: Summary) -> list[str]:
 def notes(summary: Summary) -> list[str]:
     """What a reader of the correlations has to know."""
     found = [
-        f"n: cells, of {summary.n_models} models. models p: over orders of the models, the unit that was sampled. "
-        f"corrected p: that p, by maxT for the {different(summary)}; min: the smallest that could have been "
-        f"had. no effect beyond: larger ones are excluded (5 %). BF10: above 3 speaks for a correlation, below .33 "
-        f"against one. Null predictors know nothing of geometry (docs/correlations.md)."
+        f"n: cells, of {summary.n_models} {'recipes' if summary.levels.seeded else 'models'}. models p: over orders of "
+        f"the models, the unit that was sampled. corrected p: that p, by maxT for the {different(summary)}; min: the "
+        f"smallest that could have been had. no effect beyond: larger ones are excluded (5 %). BF10: above 3 speaks "
+        f"for a correlation, below .33 against one. Null predictors know nothing of geometry (docs/correlations.md)."
     ]
     if summary.levels.note:
         found.append(summary.levels.note)
@@ -134,6 +134,11 @@ def hangs_on(summary: Summary) -> str | None:
     low, high = (number(row[f"spearman_without_one_{end}"], digits=2, sign=True) for end in ("low", "high"))
     found.append(f"{low} to {high} without any one model, most changed by {row['spearman_most_influential']}")
     return f"Largest coefficient, {', '.join(found)}."
+
+
+def units(summary: Summary) -> str:
+    """What n counts, in words."""
+    return "recipes on benchmarks with H" if summary.levels.seeded else "finished cells with H"
 
 
 def noise(summary: Summary) -> str | None:

@@ -184,6 +184,7 @@ def make_cell(
         ties=judgement.ties,
         near_ties=judgement.near_ties,
         runtime_s=runtime,
+        first_scored=earlier.known_since if earlier else None,
         **plan.levels._asdict(),
         **provenance(),
     )

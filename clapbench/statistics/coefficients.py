@@ -166,12 +166,13 @@ def partial(
     if coefficient == "kendall":
         together = member.T @ member
         a, b = (np.sign(side[:, None] - side) * together for side in (values, scores))
+        scale = [0.0, 0.0]
     else:
         from scipy import stats
 
         a, b = (stats.rankdata(side) if coefficient == "spearman" else side for side in (values, scores))
+        scale = [ROUNDING * np.abs(side).max() for side in (a, b)]
         a, b = (side - ((member @ side) / member.sum(axis=1)) @ member for side in (a, b))
-    scale = [ROUNDING * np.abs(side).max() for side in (values, scores)]
     if np.abs(a).max() <= scale[0] or np.abs(b).max() <= scale[1]:
         return None
     return float(np.clip((a * b).sum() / sqrt((a * a).sum() * (b * b).sum()), -1, 1))

@@ -43,6 +43,8 @@ def wilson(hits: int | float, n: int | float, *, z: float = Z) -> Interval:
     >>> round(low, 4), round(high, 4)
     (0.0552, 0.1744)
     """
+    if n <= 0:
+        raise ValueError(f"wilson: needed at least 1 item, got {n}")
     share, wide = hits / n, z * z / n
     centre = (share + wide / 2) / (1 + wide)
     half = z / (1 + wide) * (share * (1 - share) / n + wide / (4 * n)) ** 0.5
@@ -70,6 +72,8 @@ def hits_p(hits: int, chances: Sequence[float] | Float64[np.ndarray, " n"]) -> f
     0.05
     """
     levels, counts = np.unique(np.asarray(chances, dtype=np.float64), return_counts=True)
+    if not len(levels):
+        raise ValueError("hits_p: needed at least 1 chance, got none")
     if len(levels) == 1:
         return binomial_p(hits, int(counts[0]), chance=float(levels[0]))
     from scipy.stats import binom
@@ -124,6 +128,8 @@ def paired(
     >>> round(found.value, 3), round(found.p, 3), [round(bound, 3) for bound in found.ci95]
     (0.175, 0.065, [0.0, 0.339])
     """
+    if not len(a) or len(a) != len(b):
+        raise ValueError(f"paired: needed the same items of both models, got {len(a)} and {len(b)}")
     difference = a.astype(np.int64) - b.astype(np.int64)
     n, a_only, b_only = len(difference), int((difference > 0).sum()), int((difference < 0).sum())
     p = sign_p(a_only, b_only)

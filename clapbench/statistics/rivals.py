@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from clapbench.statistics.corrections import holm
-from clapbench.statistics.proportions import LEVEL, sign_ps, tangos
+from clapbench.statistics.proportions import LEVEL, sign_p, sign_ps, tango, tangos
 
 Hits = Bool[np.ndarray, "_ n"]  # of a recipe: a row for each seed, a column for each item
 
@@ -92,8 +92,11 @@ def _versus(a: Hits, b: Hits) -> Versus:
     items = float(difference.var(ddof=1)) / n
     parts = [_seeds(hits) for hits in (a, b) if len(hits) > 1]
     variance = items + sum(max(0.0, part.seeds - part.shared) for part in parts)
-    if variance == 0:  # every seed alike on every item
-        return Versus(value, value, value, 1.0, 1.0)
+    if variance == 0:  # the difference is one number on every item: nothing is left for Student's t
+        a_only, b_only = n * max(value, 0.0), n * max(-value, 0.0)
+        p = sign_p(round(a_only), round(b_only))
+        low, high = tango(a_only, b_only, n, p=p)
+        return Versus(value, low, high, p, p)
     freedom = variance**2 / (items**2 / (n - 1) + sum(part.seeds**2 / part.freedom for part in parts))
     error, reach = variance**0.5, float(stdtrit(freedom, 0.975))
     p = float(2 * stdtr(freedom, -abs(value) / error))

@@ -232,10 +232,12 @@ def controls(cells: Sequence[Cell], *, protocol: str) -> list[str]:
 
 
 def _variance(cell: Cell, name: str, *, protocol: str) -> float | None:
-    """What the sampling of items adds to the variance of a score that is a share of them."""
+    """What the sampling of items adds to the variance of a score that is a share of them; None: not known."""
     under, _, letter = name.rpartition("_")
     found = cell.score(letter, under or protocol) if letter in ("F", "G", "H") else None
-    return share_variance(found["value"], found["n"]) if found and found["value"] is not None else None
+    if not found or found["value"] is None:
+        return None
+    return found["noise"] if "noise" in found else share_variance(found["value"], found["n"])
 
 
 def out_of_reach(rows: Iterable[Mapping[str, Any]]) -> str | None:

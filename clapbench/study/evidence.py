@@ -43,6 +43,13 @@ class Evidence(NamedTuple):
     angle: Draws | None = None  # degrees
     seeds: tuple[str, ...] = ()  # the names of the cells where they are several
 
+    @property
+    def noise(self) -> float | None:
+        """The variance that the sampling of items adds to ``h``; of one seed, H (1 - H) / (n - 1)."""
+        if self.hits is None or self.hits.shape[1] < 2:
+            return None
+        return float(self.hits.mean(axis=0).var(ddof=1)) / self.hits.shape[1]
+
 
 def evidence(sweep: Sweep, curve: Sequence[Measured], *, size: Size | None) -> list[Evidence]:
     """Each recipe with H on each benchmark; rank and angle of half of the rows at matched N."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clapbench.results.sweep import Sweep
 from clapbench.schema import Size
-from clapbench.study.correlations import NOTHING_STATED, Entry, Stated
+from clapbench.study.correlations import HEADLINE, NOTHING_STATED, POOLED, Entry, Stated
 from clapbench.study.registration import Registered, of_record
 
 REGISTERED, EXPLORATORY = "registered", "exploratory"
@@ -19,6 +19,7 @@ class Foretold(NamedTuple):
     registered: Registered
     holds: bool
     words: str
+    table: tuple[str, str] = HEADLINE  # score and benchmark of the registered correlations
 
     def stated(self, probes: Iterable[str]) -> Stated:
         """What the correlations of ``probes`` are told of it: nothing where all is exploratory."""
@@ -28,7 +29,7 @@ class Foretold(NamedTuple):
         return Stated(
             parts={name: REGISTERED if name in stated.probes else EXPLORATORY for name in probes},
             signs={name: sign for name, sign in stated.probes.items() if sign != "either"},
-            table=(stated.score, stated.bench),
+            table=self.table,
         )
 
 
@@ -61,11 +62,17 @@ def foretold(sweep: Sweep, *, size: Size | None) -> Foretold | None:
         raise ValueError(
             f"sweep {sweep.folder}: the study in its sweep.json is damaged. Type the sweep's command again."
         ) from error
-    words = found.words((cell.created for cell in sweep.scored), what="cells")
-    holds = found.came_first(cell.created for cell in sweep.scored)
+    known = [cell.known_since for cell in sweep.scored]
+    words, holds = found.words(known, what="cells"), found.came_first(known)
     if holds and (why := _departure(sweep, found, size=size)):
         return Foretold(found, False, f"{words} But {why}: all of it is exploratory.")
-    return Foretold(found, holds, words)
+    stated = found.study.correlations
+    if stated is None:
+        return Foretold(found, holds, words)
+    alone = {cell.bench for cell in sweep.scored} == {
+        stated.bench
+    }  # of one benchmark, the pooled table is its own
+    return Foretold(found, holds, words, (stated.score, POOLED if alone else stated.bench))
 
 
 def _departure(sweep: Sweep, found: Registered, *, size: Size | None) -> str | None:
@@ -85,16 +92,25 @@ def findings(study: Foretold | None, entries: Sequence[Entry]) -> list[Finding]:
     if study is None or not study.holds or study.registered.study.correlations is None:
         return []
     stated = study.registered.study.correlations
-    rows: Mapping[str, Any] = {
-        one.row.name: one.row
+    own: Mapping[str, Entry] = {
+        one.row.name: one
         for one in reversed(entries)  # at matched N comes first
-        if (one.score, one.bench, one.row.coefficient) == (stated.score, stated.bench, stated.coefficient)
+        if (one.score, one.bench, one.row.coefficient) == (*study.table, stated.coefficient)
         and one.row.kind == "probe"
     }
+    everywhere = {one.row.name for one in entries}
     found = []
     for probe, sign in stated.probes.items():
-        row = rows.get(probe)
-        p = row.p_maxt if row else None
+        entry = own.get(probe)
+        row = entry.row if entry else None
+        note = row.note if row else None
+        if entry is None:
+            lacking = f"there is no correlation with {stated.score} on {stated.bench}"
+            note = lacking if probe in everywhere else "no cell has this probe"
+        elif stated.n is not None and entry.rows != "matched":
+            note = f"it was registered at {stated.n} rows of each side, and this is over all rows"
+        tested = row is not None and (stated.n is None or (entry is not None and entry.rows == "matched"))
+        p = row.p_maxt if row and tested else None
         found.append(
             Finding(
                 probe=probe,
@@ -110,7 +126,7 @@ def findings(study: Foretold | None, entries: Sequence[Entry]) -> list[Finding]:
                 p=p,
                 p_min=row.p_maxt_min if row else None,
                 holds=None if p is None else p <= study.registered.study.level,
-                note=row.note if row else "no cell has this probe",
+                note=note,
             )
         )
     return found

@@ -72,18 +72,26 @@ def family_of(cell: Cell) -> str:
     return cell.family or recipe_of(cell)
 
 
-def levels(sweep: Sweep, probes: Mapping[str, Predictor]) -> Levels:
-    """The cells with H of a sweep, whose ``probes`` are in the same order, by model and by recipe."""
+def levels(
+    sweep: Sweep,
+    probes: Mapping[str, Predictor],
+    *,
+    noise: Mapping[tuple[str, str], float | None] | None = None,
+) -> Levels:
+    """The cells with H of a sweep, whose ``probes`` are in the same order, by model and by recipe.
+
+    ``noise`` is the variance that the sampling of items adds to a recipe's mean H on a benchmark, where it is known.
+    """
     by_model = Measures(cells=tuple(sweep.scored), probes=probes, protocol=sweep.protocol)
-    return Levels(models=by_model, recipes=averaged(by_model))
+    return Levels(models=by_model, recipes=averaged(by_model, noise=noise or {}))
 
 
-def averaged(found: Measures) -> Measures:
+def averaged(found: Measures, *, noise: Mapping[tuple[str, str], float | None]) -> Measures:
     """Each recipe on each benchmark as one cell, the mean of its seeds; what a seed lacks is not counted."""
     groups = grouped(found.cells, by=lambda cell: (recipe_of(cell), cell.bench))
     cells = tuple(
-        mean_cell([found.cells[index] for index in indices], protocol=found.protocol)
-        for indices in groups.values()
+        mean_cell([found.cells[index] for index in indices], protocol=found.protocol, noise=noise.get(key))
+        for key, indices in groups.items()
     )
     probes = {
         name: one._replace(
@@ -102,16 +110,19 @@ def grouped(cells: Sequence[Cell], *, by: Callable[[Cell], Hashable]) -> dict[An
     return found
 
 
-def mean_cell(seeds: Sequence[Cell], *, protocol: str) -> Cell:
+def mean_cell(seeds: Sequence[Cell], *, protocol: str, noise: float | None = None) -> Cell:
     """The seeds of a recipe on a benchmark as one cell under the recipe's name, with what correlations look at.
 
     Intervals and p values of one cell are no longer those of a mean: p is undefined, and ci95 spans the intervals of
-    all seeds, so that a recipe is below chance where each of its seeds is.
+    all seeds, so that a recipe is below chance where each of its seeds is. ``noise`` is of H under ``protocol``.
     """
     first, recipe = seeds[0], recipe_of(seeds[0])
     if len(seeds) == 1:
         return replace(first, model=recipe)
     shared = [name for name in first.protocols if all(seed.protocols.get(name) for seed in seeds)]
+    judged = {name: _mean_protocol([seed.protocols[name] for seed in seeds]) for name in shared}
+    if protocol in judged:
+        judged[protocol]["H"]["noise"] = noise
     numbers = [single_numbers(seed.extra) for seed in seeds]
     sizes = [single_numbers(seed.embeddings) for seed in seeds]
     return replace(
@@ -121,7 +132,7 @@ def mean_cell(seeds: Sequence[Cell], *, protocol: str) -> Cell:
         protocol=protocol,
         n_items=first.n_items if len({seed.n_items for seed in seeds}) == 1 else None,
         scores={name: _mean(score(seed, name, protocol=protocol) for seed in seeds) for name in first.scores},
-        protocols={name: _mean_protocol([seed.protocols[name] for seed in seeds]) for name in shared},
+        protocols=judged,
         extra={name: _mean(one.get(name) for one in numbers) for name in numbers[0]},
         embeddings={**first.embeddings, **{name: _mean(one.get(name) for one in sizes) for name in sizes[0]}},
         probes={name: _mean(seed.probes.get(name) for seed in seeds) for name in first.probes},
@@ -139,6 +150,7 @@ def _mean_protocol(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             ],
             "p_chance": math.nan,
             "p_swap": math.nan,
+            "noise": None,
         }
         for name, one in outcomes[0].items()
     }

@@ -111,14 +111,15 @@ class Multiverse(NamedTuple):
 def run(folder: Path, *, probes: Sequence[str] = (), n_draws: int = DRAWS) -> Multiverse:
     """The multiverse of the sweep in ``folder``; of ``probes`` (names, sets) in place of those that its cells hold.
 
-    Raises ValueError for fewer than 4 cells with H, OSError where the embeddings or items of one are gone.
+    Raises ValueError for fewer than 4 recipes on benchmarks with H, OSError where embeddings or items are gone.
     """
     sweep = sweeps.read(folder)
     size = matched.matched_size(sweep)
     cells = [cell for cell in sweep.scored if cell.size]
-    if size is None or len(cells) < MIN_PAIRS:
+    units = list(grouped(cells, by=lambda cell: (recipe_of(cell), cell.bench)).values())
+    if size is None or len(units) < MIN_PAIRS:
         raise ValueError(
-            f"multiverse {folder}: needs at least {MIN_PAIRS} cells with H, got {len(cells)}. "
+            f"multiverse {folder}: needs at least {MIN_PAIRS} recipes on benchmarks with H, got {len(units)}. "
             f"Add models or benchmarks to the sweep."
         )
     found = families(config.probe_configs(list(probes)) if probes else nodes_of(cells))
@@ -126,7 +127,6 @@ def run(folder: Path, *, probes: Sequence[str] = (), n_draws: int = DRAWS) -> Mu
         n_rows: [_measured(sweep, cell, found, size=part, n_draws=n_draws) for cell in cells]
         for n_rows, part in zip(N, (size, matched.part(size, 2)), strict=True)
     }
-    units = list(grouped(cells, by=lambda cell: (recipe_of(cell), cell.bench)).values())
     h = means(as_array(score(cell, "H", protocol=sweep.protocol) for cell in cells), units)
     choices = tuple(
         _choice(

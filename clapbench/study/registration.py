@@ -18,7 +18,9 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clapbench import files
 from clapbench.results.provenance import provenance
@@ -26,19 +28,20 @@ from clapbench.results.provenance import provenance
 Sign = Literal["positive", "negative", "either"]
 BOTH_OBJECTIVES = "both"
 EACH = "each"  # of the benchmarks
+SCORE = r"^(([a-z_]+_)?[FGH]|pair_assignment|mean_margin)$"  # ``pool_F`` is F under the protocol ``pool``
 
 
 class Stated(BaseModel):
     """What a study states: no key more, no value of another kind."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Correlations(Stated):
     """Probes that will be correlated with one score over the cells of a sweep, each with the sign that is expected."""
 
     probes: dict[str, Sign] = Field(min_length=1)  # the name of a probe tells its side
-    score: str = "H"
+    score: Annotated[str, Field(pattern=SCORE)] = "H"
     protocol: str = "official"
     bench: str = "pooled"
     coefficient: Literal["spearman", "pearson", "kendall"] = "spearman"
@@ -55,18 +58,17 @@ class Slope(Stated):
     number: str  # H, rankme_text ...
     bench: str = EACH
     objective: str = BOTH_OBJECTIVES
-    doses: tuple[float, float] | None = None  # ends, both included; None: all
+    doses: tuple[float, float] | None = Field(default=None, strict=False)  # ends, both included; None: all
     sign: Literal["positive", "negative", "either", "none"]
     margin: Annotated[float, Gt(0)] | None = None
     check: bool = False  # that the dose does what it is for: reported, no finding, and not corrected for
 
-    @model_validator(mode="before")
-    @classmethod
-    def ends(cls, given: Any) -> Any:
-        """YAML has lists, no tuples."""
-        if isinstance(given, dict) and isinstance(given.get("doses"), list):
-            given = {**given, "doses": tuple(map(float, given["doses"]))}
-        return given
+    @model_validator(mode="after")
+    def ends_rise(self) -> Slope:
+        """From the smaller dose to the larger."""
+        if self.doses is not None and not self.doses[0] < self.doses[1]:
+            raise ValueError("doses go from the smaller to the larger")
+        return self
 
     @model_validator(mode="after")
     def margin_goes_with_none(self) -> Slope:
@@ -85,6 +87,13 @@ class Contrast(Stated):
     bench: str = EACH
     sign: Sign
     check: bool = False
+
+    @model_validator(mode="after")
+    def two_objectives(self) -> Contrast:
+        """One of each."""
+        if BOTH_OBJECTIVES in (self.objective, self.against) or self.objective == self.against:
+            raise ValueError("objective and against are two objectives, each by its name")
+        return self
 
 
 class Within(Stated):
@@ -127,7 +136,7 @@ class Lock(Stated):
     """The content of a study.lock."""
 
     sha256: str
-    locked: datetime
+    locked: AwareDatetime
     commit: str | None  # of the code; None where it lies in no repository
     version: str  # of clapbench
 
@@ -211,15 +220,16 @@ def lock_of(path: Path) -> Path:
 def read(path: Path) -> Study:
     """The study in a yaml file; ValueError says what is wrong with it."""
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Study.model_validate(given)
+        return Study.model_validate(
+            OmegaConf.to_container(OmegaConf.load(path))
+        )  # it refuses a key given twice
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "it"
         raise ValueError(
             f"study {path}: {place}: {first['msg']}. Correct it; see docs/registration.md."
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
         told = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ValueError(
             f"study {path}: needed a yaml file, got: {told}. See docs/registration.md."

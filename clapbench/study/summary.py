@@ -217,7 +217,12 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
     Correlations that ``known`` holds (see `memory`) are not computed again while nothing of their inputs has changed.
     """
     size, at, curve, _ = measured or matched.measure(sweep)
-    by_level = levels.levels(sweep, correlations.predictors(sweep.scored, at))
+    judged = evidence(sweep, curve, size=size)
+    by_level = levels.levels(
+        sweep,
+        correlations.predictors(sweep.scored, at),
+        noise={(one.model, one.bench): one.noise for one in judged if one.seeds},
+    )
     units, probes = by_level.recipes.cells, by_level.recipes.probes
     study = foretold(sweep, size=size)
     common: dict[str, Any] = {"protocol": sweep.protocol, "seed": sweep.matching.seed}
@@ -236,7 +241,7 @@ def summarize(sweep: Sweep, *, measured: Measurements | None = None, known: Path
         correlations=tuple(correlations.wide(entries or [], probes)),
         entries=tuple(entries or []),
         key=key,
-        diagnoses=tuple(diagnose(evidence(sweep, curve, size=size))),
+        diagnoses=tuple(diagnose(judged)),
         levels=by_level,
         foretold=study,
     )

@@ -74,6 +74,15 @@ def test_seeds_are_a_level_of_the_interval() -> None:
     assert rivals([other, np.repeat(other, 2, axis=0)])[0, 1].p == 1.0
 
 
+def test_the_largest_difference_that_there_can_be_is_told_apart() -> None:
+    """All right in both seeds against all wrong: the items do not vary, and nothing could be surer."""
+    right, wrong = np.ones((2, 100), dtype=bool), np.zeros((1, 100), dtype=bool)
+    found = rivals([right, wrong])[0, 1]
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.p == pytest.approx(2 * 0.5**100)
+    assert found.low > 0.9
+
+
 def test_seeds_that_are_copies_add_nothing() -> None:
     rng = np.random.default_rng(4)
     a, b = rng.random((1, 200)) < 0.5, rng.random((1, 200)) < 0.3

@@ -12,6 +12,7 @@ import sweep_folders
 from clapbench import report
 from clapbench.report import tables
 from clapbench.results.sweep import read
+from clapbench.study.correlations import NOTHING_STATED, POOLED
 from clapbench.study.foretold import findings, foretold
 from clapbench.study.matched import matched_size
 from clapbench.study.registration import Registered, Study, as_record, lock, of_record, registered
@@ -86,7 +87,7 @@ def test_what_was_not_registered_so_is_exploratory(tmp_path: Path, given: dict[s
     study = foretold(sweep, size=matched_size(sweep))
     assert study is not None
     assert words in study.words
-    assert study.parts(PROBES) == {}
+    assert study.stated(PROBES) == NOTHING_STATED
     assert findings(study, []) == []
 
 
@@ -94,6 +95,45 @@ def test_a_probe_that_no_cell_has_is_said_to_be_lacking(tmp_path: Path) -> None:
     sweep = read(swept(tmp_path, probes={"twonn_text": "either"}))
     (finding,) = findings(foretold(sweep, size=matched_size(sweep)), [])
     assert (finding.value, finding.note) == (None, "no cell has this probe")
+
+
+def test_a_cell_that_is_written_anew_was_there_before(tmp_path: Path) -> None:
+    """Adding a probe stamps a cell with the time of that; what counts is when its scores could be looked at."""
+    folder = swept(tmp_path, locked="2026-06-01T00:00:00+00:00")
+    path = next(folder.glob("*/*/cell.json"))
+    for cell in folder.glob("*/*/cell.json"):
+        record = json.loads(cell.read_text(encoding="utf-8")) | {"created": "2026-07-01T00:00:00+00:00"}
+        if cell == path:
+            record["first_scored"] = "2026-01-01T00:00:00+00:00"
+        cell.write_text(json.dumps(record), encoding="utf-8")
+    study = foretold(read(folder), size=None)
+    assert study is not None
+    assert "when 1 of 10 cells were there" in study.words
+
+
+def test_a_study_of_the_only_benchmark_is_tested_on_the_pooled_table(tmp_path: Path) -> None:
+    folder = swept(tmp_path, bench="small")
+    for cell in folder.glob("*/large/cell.json"):
+        cell.unlink()
+    sweep = read(folder)
+    study = foretold(sweep, size=matched_size(sweep))
+    assert study is not None
+    assert study.table == ("H", POOLED)
+
+
+def test_what_is_over_all_rows_is_no_test_of_what_was_registered_at_n(found: Summary) -> None:
+    whole = [one._replace(rows="all") for one in found.entries]
+    study = found.foretold
+    assert study is not None
+    stated = study.registered.study.correlations
+    assert stated is not None
+    at_n = study.registered.study.model_copy(update={"correlations": stated.model_copy(update={"n": 8})})
+    study = study._replace(registered=study.registered.model_copy(update={"study": at_n}))
+    (finding,) = findings(study, whole)
+    assert (finding.p, finding.holds) == (None, None)
+    assert str(finding.note).startswith("it was registered at 8 rows")
+    (lost,) = findings(study._replace(table=("H", "elsewhere")), whole)
+    assert str(lost.note).startswith("there is no correlation with H on")
 
 
 def test_a_damaged_record_is_one_error(tmp_path: Path) -> None:

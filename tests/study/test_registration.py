@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT, yamls
 
 from clapbench.report.study import main
+from clapbench.study import names
 from clapbench.study.registration import lock, lock_of, read, registered
 
 TEXT = """
@@ -23,9 +24,9 @@ def study(folder: Path, text: str = TEXT) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", yamls("study"))
+@pytest.mark.parametrize("name", yamls("studies"))
 def test_a_shipped_study_is_as_it_was_locked(name: str) -> None:
-    assert registered(ROOT / "conf" / "study" / f"{name}.yaml").fits
+    assert registered(ROOT / "conf" / "studies" / f"{name}.yaml").fits
 
 
 def test_comments_and_order_of_keys_do_not_matter_and_content_does(tmp_path: Path) -> None:
@@ -67,6 +68,21 @@ def test_only_what_was_made_after_the_lock_was_registered(tmp_path: Path) -> Non
         (TEXT + "note: x\n", "note: Extra inputs"),
         ("question: Why?\nslopes: [{dose: a, number: H, sign: none}]\n", "sign: none goes with a margin"),
         ("question: [\n", "needed a yaml file"),
+        (TEXT + "question: Why?\n", "duplicate key"),
+        (TEXT + "  score: h\n", "correlations.score: String should match"),
+        (
+            "question: Why?\nslopes: [{dose: a, number: H, sign: either, doses: [1, 0]}]\n",
+            "smaller to the larger",
+        ),
+        (
+            "question: Why?\nslopes: [{dose: a, number: H, sign: either, doses: [null, 0]}]\n",
+            "slopes.0.doses.0",
+        ),
+        ("question: Why?\nslopes: [{dose: a, number: H, sign: none, margin: .inf}]\n", "finite number"),
+        (
+            "question: Why?\ncontrasts: [{objective: both, against: a, number: H, sign: either}]\n",
+            "two objectives",
+        ),
     ],
 )
 def test_what_is_no_study_is_refused_by_its_name(tmp_path: Path, text: str, words: str) -> None:
@@ -76,9 +92,12 @@ def test_what_is_no_study_is_refused_by_its_name(tmp_path: Path, text: str, word
 
 def test_a_damaged_lock_is_no_lock(tmp_path: Path) -> None:
     path = study(tmp_path)
-    lock_of(path).write_text("sha256: 1\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"mine\.lock is damaged"):
-        registered(path)
+    lock(path)
+    whole = lock_of(path).read_text(encoding="utf-8")
+    for text in ("sha256: 1\n", whole.replace("+00:00", "")):  # a date without its zone
+        lock_of(path).write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"mine\.lock is damaged"):
+            registered(path)
 
 
 def test_the_command_locks_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,3 +107,39 @@ def test_the_command_locks_and_says_so(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["lock", str(tmp_path / "none.yaml")]) == 1
     assert main(["lock", "regularizer_studdy"]) == 1
     assert "regularizer_study" in capsys.readouterr().err
+
+
+SLOPE = "question: Why?\nslopes: [{dose: centroid, number: H, sign: either}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            TEXT.replace("rankme_text", "rankme_txt"),
+            "probe 'rankme_txt' is not there. Did you mean 'rankme_text'",
+        ),
+        (
+            SLOPE.replace("centroid", "centriod"),
+            "regulariser 'centriod' is not there. Did you mean 'centroid'",
+        ),
+        (SLOPE.replace("number: H", "number: h1"), "number 'h1' is not there"),
+        (SLOPE.replace("sign", "objective: infonse, sign"), "objective 'infonse' is not there"),
+    ],
+)
+def test_a_study_of_what_is_not_there_is_not_locked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    path = study(tmp_path, text)
+    assert main(["lock", str(path)]) == 1
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert not lock_of(path).exists()
+
+
+def test_a_sweep_that_cannot_test_a_study_is_refused_before_it_runs(tmp_path: Path) -> None:
+    found = registered(study(tmp_path, TEXT + "  bench: order\n"))
+    names.check_sweep(found, probes=["rankme_text"], benches=["order", "attribute"])
+    with pytest.raises(ValueError, match="study mine: probe 'rankme_text' is not there"):
+        names.check_sweep(found, probes=["rankme_audio"], benches=["order"])
+    with pytest.raises(ValueError, match="study mine: benchmark 'order' is not there"):
+        names.check_sweep(found, probes=["rankme_text"], benches=["ordre"])

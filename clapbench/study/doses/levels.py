@@ -23,6 +23,7 @@ assumption (sequential ignorability).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -48,16 +49,34 @@ class AtLevel(NamedTuple):
     n: int  # points
     pearson: float | None
     p: float | None
+    without: str | None = None  # the treatment and dose whose leaving out changes the coefficient most
+    pearson_without: float | None = None
+    p_without: float | None = None
 
 
-def at_levels(
-    design: Design, *, probe: str, score: str, bench: str, sign: Sign = "either", seed: int = 0
-) -> list[AtLevel]:
-    """`AtLevel` of each level."""
-    return [
-        at_level(design, level, probe=probe, score=score, bench=bench, sign=sign, seed=seed)
-        for level in LEVELS
-    ]
+def at_levels(design: Design, *, probe: str, score: str, bench: str) -> list[AtLevel]:
+    """`AtLevel` of each level, and of each what it is without the one dose that changes it most."""
+    doses = dict.fromkeys((run.treatment, run.dose) for run in design.runs if run.treatment)
+    rests = {
+        f"{treatment} {dose:g}": replace(
+            design, runs=tuple(run for run in design.runs if (run.treatment, run.dose) != (treatment, dose))
+        )
+        for treatment, dose in doses
+    }
+    found = []
+    for level in LEVELS:
+        whole = at_level(design, level, probe=probe, score=score, bench=bench)
+        changes = {}
+        for name, rest in rests.items():
+            value = at_level(rest, level, probe=probe, score=score, bench=bench, draws=0).pearson
+            if value is not None and whole.pearson is not None:
+                changes[name] = abs(value - whole.pearson)
+        if changes:
+            name = max(changes, key=changes.__getitem__)
+            left = at_level(rests[name], level, probe=probe, score=score, bench=bench)
+            whole = whole._replace(without=name, pearson_without=left.pearson, p_without=left.p)
+        found.append(whole)
+    return found
 
 
 def at_level(
@@ -71,7 +90,10 @@ def at_level(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> AtLevel:
-    """Pearson's coefficient of a probe with a score at a level, and its permutation p. ValueError for unknown names."""
+    """Pearson's coefficient of a probe with a score at a level, and its permutation p, None without ``draws``.
+
+    ValueError for unknown names.
+    """
     for number in (probe, score):
         check_number(design, number=number, bench=bench)
     runs = sorted(design.runs, key=lambda run: (run.arm, run.seed))
@@ -83,11 +105,13 @@ def at_level(
     found = _pearson(x, y[None])
     if found is None:
         return AtLevel(level, bench, probe, score, x.size, None, None)
+    observed = float(found[0])
+    if draws == 0:
+        return AtLevel(level, bench, probe, score, x.size, observed, None)
     groups = objective if level == "within objective" else np.zeros_like(objective)
     rng = np.random.default_rng(seed)
     drawn = _pearson(x, _reordered(y, level, groups=groups, rng=rng, draws=draws))
     assert drawn is not None
-    observed = float(found[0])
     sides = {"positive": drawn, "negative": -drawn}.get(sign, np.abs(drawn))
     own = {"positive": observed, "negative": -observed}.get(sign, abs(observed))
     p = (1 + int((sides >= own - EQUAL).sum())) / (draws + 1)

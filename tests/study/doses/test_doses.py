@@ -16,7 +16,7 @@ from clapbench.study.doses.levels import at_level, mediation
 from clapbench.study.doses.responses import contrast, slopes
 from clapbench.study.registration import Study, registered
 
-STUDY = ROOT / "conf" / "study" / "regularizer_study.yaml"
+STUDY = ROOT / "conf" / "studies" / "regularizer_study.yaml"
 
 
 @pytest.fixture(scope="module")
