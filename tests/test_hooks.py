@@ -247,3 +247,14 @@ def test_wandb_writes_a_run_per_cell_and_one_for_the_summary(command: Command, t
     again = command("evaluate.py", *typed)
     assert again.returncode == 0, again.stderr
     assert len(list((tmp_path / "outputs/s/wandb").glob("offline-run-*"))) == 3
+
+
+def test_a_study_is_typed_by_its_name_or_its_file(command: Command, tmp_path: Path) -> None:
+    """conf/studies is no group of Hydra's; and what the sweep does not measure is told before it is encoded."""
+    named = command("evaluate.py", "study=demo", "plan=true")
+    assert (named.returncode, named.stderr) == (0, "")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("question: Why?\ncorrelations: {probes: {twonn_txt: either}}\n", encoding="utf-8")
+    wrong = command("evaluate.py", f"study={mine}", "plan=true")
+    assert wrong.returncode == 1
+    assert "study mine: probe 'twonn_txt' is not there. Did you mean 'twonn_text'?" in wrong.stderr

@@ -230,7 +230,7 @@ def read(path: Path) -> Study:
             f"study {path}: {place}: {first['msg']}. Correct it; see docs/registration.md."
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
-        told = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        told = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
         raise ValueError(
             f"study {path}: needed a yaml file, got: {told}. See docs/registration.md."
         ) from error

@@ -116,6 +116,6 @@ def test_fewer_than_four_cells_and_no_folder_are_refused(
 ) -> None:
     write_cell(tmp_path / "one", model="m", bench="b", n_items=20, h=0.5, seed=0, probes=("rankme_text",))
     assert command.main([str(tmp_path / "one")]) == 1
-    assert "needs at least 4 cells with H, got 1" in capsys.readouterr().err
+    assert "needs at least 4 recipes on benchmarks with H, got 1" in capsys.readouterr().err
     assert command.main([str(tmp_path / "none")]) == 1
     assert "no such folder" in capsys.readouterr().err
