@@ -142,6 +142,7 @@ def help_of(root: str, *, program: str) -> str:
     groups = [path.name for path in conf.CONF.iterdir() if path.is_dir()]
     names = {group: ", ".join(conf.choices(group)) for group in groups}
     names["experiment"] = ", ".join(lines.experiments_of(root))
+    names["study"] = ", ".join(conf.choices(conf.STUDIES))
     return HELP[root].format(program=program, **names)
 
 

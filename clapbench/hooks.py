@@ -218,9 +218,11 @@ def start(jobs: Sequence[DictConfig]) -> None:
             )
     refuse_shared_folders([plan.cell_folder(job) for job in jobs], names="model.name and bench.name")
     if jobs[0].study is not None:
-        names.check_sweep(
-            study_of(jobs[0]), probes=probes_of(jobs), benches={str(job.bench.name) for job in jobs}
-        )
+        study = study_of(jobs[0])
+        names.check(study)
+        benches = {str(job.bench.name) for job in jobs}
+        if lacking := names.not_measured(study, probes=probes_of(jobs), benches=benches):
+            console.say(f"[yellow]{shown(lacking)}[/]")
     if jobs[0].plan:
         fails = 0
         for job in jobs:
@@ -245,11 +247,10 @@ def start_training(jobs: Sequence[DictConfig]) -> None:
         fit.check(job)
     refuse_shared_folders([fit.Folder.of(job).path for job in jobs], names="name")
     if jobs[0].study is not None:
-        names.check_trainings(
-            study_of(jobs[0]),
-            probes=probes_of(jobs),
-            benches={str(key) for job in jobs for key in job.validation},
-        )
+        study = study_of(jobs[0])
+        names.check(study)
+        benches = {str(key) for job in jobs for key in job.validation}
+        names.check_trainings(study, probes=probes_of(jobs), benches=benches)
     for job in jobs:
         if job.plan:
             console.say(f"[bold]{shown(job.name)}[/]  {shown(fit.describe(job))}")

@@ -13,7 +13,7 @@ from fixtures import pairs_folder
 import clapbench
 from clapbench.benchmarks.synthetic import SyntheticBenchmark
 
-TINY = ("logger=none", "trainer=cpu", "probes=[rankme_text,gap_angle_deg]")
+TINY = ("logger=none", "trainer=cpu", "probes=[rankme_text,gap_angle_deg]", "matched.draws=5")
 DEMO = ("-m", "sweep=s", "model=mini,mini_bag", "bench=synth_order,synth_attribute", "bench.n=10")
 
 

@@ -7,6 +7,7 @@ A file of conf/probe holds the probes of one formula, by name; a file of conf/pr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,16 @@ PROBE = Part("probe", ("clapbench.probes.base.Probe",))
 
 def shipped_probes() -> dict[str, DictConfig]:
     """Every probe of conf/probe by its name. `ConfigError` for a file that holds something else, or a name twice."""
+    found = [conf.find("probe", name) for name in conf.choices("probe")]
+    return dict(_probes_in(tuple((path, path.stat().st_mtime_ns) for path in found)))
+
+
+@cache
+def _probes_in(paths: tuple[tuple[Path, int], ...]) -> dict[str, DictConfig]:
+    """The probes of files, read once per process while they are unchanged."""
     found: dict[str, DictConfig] = {}
     origin: dict[str, Path] = {}
-    for name in conf.choices("probe"):
-        path = conf.find("probe", name)
+    for path, _ in paths:
         nodes = conf.shipped(path)
         if not isinstance(nodes, DictConfig) or not all(
             isinstance(node, DictConfig) and "_target_" in node for node in nodes.values()

@@ -74,7 +74,7 @@ def lock(path: Path) -> None:
     """Locks a study and says so. ValueError where it names what is not there."""
     from clapbench.study import names, registration
 
-    names.check_shipped(registration.registered(path))
+    names.check(registration.registered(path))
     made = registration.lock(path)
     tell(f"{registration.lock_of(path)}: locked {registration.day(made.locked)}, SHA-256 {made.sha256}")
 

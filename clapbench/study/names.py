@@ -14,47 +14,45 @@ from clapbench.study.registration import BOTH_OBJECTIVES, EACH, Registered
 SCORES = ("F", "G", "H", "pair_assignment", "mean_margin", "margin_d", "hub_captions", "hub_clips")
 
 
-def check_shipped(found: Registered) -> None:
-    """`config.ConfigError` where a study names what no folder of conf/ has."""
-    probes = config.shipped_probes()
-    check_sweep(found, probes=probes)
-    check_trainings(found, probes=probes)
-
-
-def check_sweep(
-    found: Registered, *, probes: Collection[str], benches: Collection[str] | None = None
-) -> None:
-    """`config.ConfigError` where a sweep with these ``probes`` on these ``benches`` cannot test what was registered."""
-    stated = found.study.correlations
-    if stated is None:
-        return
-    _check(found, "probe", stated.probes, probes)
-    if benches is not None:
-        _check(found, "benchmark", [stated.bench], {*benches, POOLED})
-
-
-def check_trainings(
-    found: Registered, *, probes: Collection[str], benches: Collection[str] | None = None
-) -> None:
-    """The same of trainings whose validation has these ``probes`` on these ``benches``."""
-    study = found.study
-    slopes_and_contrasts: list[Any] = [*study.slopes, *study.contrasts]
-    numbers = [one.number for one in slopes_and_contrasts]
-    numbers += [name for one in study.within for name in (one.probe, one.score)]
-    _check(found, "number", numbers, {*probes, *SCORES})
+def check(found: Registered) -> None:
+    """`config.ConfigError` where a study names a probe, number, regulariser or objective that there is not."""
+    study, probes = found.study, config.shipped_probes()
+    _check(found, "probe", study.correlations.probes if study.correlations else (), probes)
+    _check(found, "number", _numbers(found), {*probes, *SCORES})
     terms = [term.strip() for one in study.slopes for term in one.dose.split("+")]
     _check(found, "regulariser", terms, config.choices("regularizer"))
-    objectives = [one.objective for one in slopes_and_contrasts if one.objective != BOTH_OBJECTIVES]
-    objectives += [one.against for one in study.contrasts]
+    objectives = [one.objective for one in study.slopes if one.objective != BOTH_OBJECTIVES]
+    objectives += [name for one in study.contrasts for name in (one.objective, one.against)]
     known = {plain_name(name): name for name in config.choices("objective")}
     _check(found, "objective", [known.get(plain_name(name), name) for name in objectives], known.values())
-    if benches is not None:
-        _check(
-            found,
-            "benchmark",
-            [one.bench for one in [*slopes_and_contrasts, *study.within]],
-            {*benches, EACH},
-        )
+
+
+def not_measured(found: Registered, *, probes: Collection[str], benches: Collection[str]) -> str | None:
+    """What was registered that a sweep of these ``probes`` on these ``benches`` does not have, in a sentence."""
+    stated = found.study.correlations
+    if stated is None:
+        return None
+    lacking = [name for name in stated.probes if name not in probes]
+    lacking += [stated.bench] if stated.bench not in (*benches, POOLED) else []
+    if not lacking:
+        return None
+    return (
+        f"Study {found.name} registers {', '.join(lacking)}, which this command does not have: no test of it."
+    )
+
+
+def check_trainings(found: Registered, *, probes: Collection[str], benches: Collection[str]) -> None:
+    """`config.ConfigError` where the validation of trainings, which is never made again, lacks a registered number."""
+    _check(found, "number", _numbers(found), {*probes, *SCORES})
+    study = found.study
+    tests: list[Any] = [*study.slopes, *study.contrasts, *study.within]
+    _check(found, "benchmark", [one.bench for one in tests], {*benches, EACH})
+
+
+def _numbers(found: Registered) -> list[str]:
+    study = found.study
+    numbers = [one.number for one in study.slopes] + [one.number for one in study.contrasts]
+    return numbers + [name for one in study.within for name in (one.probe, one.score)]
 
 
 def _check(found: Registered, kind: str, names: Iterable[str], known: Collection[str]) -> None:

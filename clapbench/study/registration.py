@@ -18,8 +18,6 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clapbench import files
@@ -219,6 +217,9 @@ def lock_of(path: Path) -> Path:
 
 def read(path: Path) -> Study:
     """The study in a yaml file; ValueError says what is wrong with it."""
+    from omegaconf import OmegaConf  # not where a summary is only read
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         return Study.model_validate(
             OmegaConf.to_container(OmegaConf.load(path))

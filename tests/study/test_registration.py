@@ -136,10 +136,15 @@ def test_a_study_of_what_is_not_there_is_not_locked(
     assert not lock_of(path).exists()
 
 
-def test_a_sweep_that_cannot_test_a_study_is_refused_before_it_runs(tmp_path: Path) -> None:
+def test_what_a_command_cannot_test_of_a_study_is_said_before_it_runs(tmp_path: Path) -> None:
     found = registered(study(tmp_path, TEXT + "  bench: order\n"))
-    names.check_sweep(found, probes=["rankme_text"], benches=["order", "attribute"])
-    with pytest.raises(ValueError, match="study mine: probe 'rankme_text' is not there"):
-        names.check_sweep(found, probes=["rankme_audio"], benches=["order"])
+    measured = {"probes": ["rankme_text"], "benches": ["order", "attribute"]}
+    assert names.not_measured(found, **measured) is None
+    told = names.not_measured(found, **measured | {"probes": ["rankme_audio"], "benches": ["ordre"]})
+    assert str(told).startswith("Study mine registers rankme_text, order, which this command does not have")
+    found = registered(study(tmp_path, SLOPE.replace("H,", "twonn_text, bench: order,")))
+    names.check_trainings(found, probes=["twonn_text"], benches=["order"])
+    with pytest.raises(ValueError, match="study mine: number 'twonn_text' is not there"):
+        names.check_trainings(found, probes=["rankme_text"], benches=["order"])
     with pytest.raises(ValueError, match="study mine: benchmark 'order' is not there"):
-        names.check_sweep(found, probes=["rankme_text"], benches=["ordre"])
+        names.check_trainings(found, probes=["twonn_text"], benches=["attribute"])
