@@ -73,7 +73,7 @@ def groove(score: Score) -> float:
     >>> round(groove(piece), 4) == round(1 - 2 / 48, 4)
     True
     """
-    n = score.n_bars()
+    n = score.n_bars
     if n < 2:
         return Undefined("it has fewer than two bars" if n else NO_NOTES)
     widths = np.diff(score.steps(score.bars))[:n]

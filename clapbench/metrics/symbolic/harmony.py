@@ -17,7 +17,6 @@ centroid and radii. Smoothing both sides by $\varepsilon$ is ours. Both are blin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -32,7 +31,7 @@ EQUAL = 1e-12  # products of histograms that lie this close are equal
 
 Shares = np.ndarray | Sequence[float]  # twelve, 0 or more each
 Histogram = Float64[np.ndarray, "12"]
-Histograms = Float64[np.ndarray, "n 12"]
+Histograms = Float64[np.ndarray, "_ 12"]
 
 _K = np.arange(CLASSES)
 _CIRCLES = ((1.0, 7 / 6), (1.0, 3 / 2), (0.5, 2 / 3))  # radius, turn by a semitone in half circles
@@ -47,7 +46,7 @@ def without_pitch(score: Score) -> str | None:
     return "it has drums alone" if score.is_drum.all() else None
 
 
-def pitch_class_histogram(score: Score, *, weight: Literal["duration", "count"] = "duration") -> Histogram:
+def pitch_class_histogram(score: Score, *, weight: str = "duration") -> Histogram:
     """The share of each pitch class, [12]: of the beats that notes last (``duration``), or of the notes (``count``).
 
     NaN throughout where no pitched note is there, or none lasts. Raises ValueError for another weight.

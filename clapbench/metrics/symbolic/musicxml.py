@@ -123,7 +123,7 @@ class _Part:
 
 def _joined(parts: list[_Part]) -> Score:
     if not parts:
-        raise ValueError("needed a part with notes, got none")
+        raise ValueError("needed a part, got none")
     ticks_per_beat = math.lcm(*(int(one) for part in parts for one in part.divisions))
     if ticks_per_beat > FINEST_BEAT:
         raise ValueError(

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def _midi(content: bytes) -> Score:
     import symusic  # a tenth of a second
 
     try:
-        found = symusic.Score.from_midi(content)
+        found: Any = symusic.Score.from_midi(content)  # in ticks, which its types leave open
     except RuntimeError as error:
         said = str(error).removeprefix("MiniMidi: ").partition("\n")[0].rstrip("!. ")
         raise ValueError(f"is damaged: symusic says {brief(said)!r}") from error

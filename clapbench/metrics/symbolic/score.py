@@ -97,9 +97,10 @@ class Score:
         """The number of the bar that each of these ticks lies in, from 0; int64 of the same shape."""
         return np.searchsorted(self.bars, ticks, side="right") - 1
 
+    @property
     def n_bars(self) -> int:
         """Bars up to that of the last onset, drums among them; 0 where there is no note."""
-        return int(self.bar_of(self.start[-1])) + 1 if len(self.start) else 0
+        return int(self.bar_of(self.start).max(initial=-1)) + 1
 
 
 COLUMNS = ("start", "length", "pitch", "velocity", "track", "is_drum")

@@ -31,7 +31,7 @@ def self_similarity(score: Score) -> Float64[np.ndarray, "bars bars"]:
     from scipy.sparse import csr_array
 
     piece = score.pitched()
-    n = piece.n_bars()
+    n = piece.n_bars
     if not n:
         return np.zeros((0, 0))
     bars = piece.bar_of(piece.start)
