@@ -74,7 +74,7 @@ def pitch_class_kl(p: Shares, q: Shares, *, eps: float = EPS) -> float:
 
     >>> scale = np.array([1.0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
     >>> round(pitch_class_kl(scale, np.roll(scale, 7)), 4), pitch_class_kl(scale, scale)
-    (1.6949, 0.0)
+    (1.6956, 0.0)
     """
     if not 0 < eps < np.inf:
         raise ValueError(f"pitch_class_kl: needed an eps above 0, got {eps}.")
@@ -143,7 +143,7 @@ def harmonic_change(score: Score) -> float:
     >>> from clapbench.metrics.symbolic.score import score_of
     >>> piece = score_of(start=[0, 4], length=[4, 4], pitch=[60, 67], ticks_per_beat=1)
     >>> round(harmonic_change(piece), 4)
-    0.7321
+    1.7372
     """
     if reason := without_pitch(score):
         return Undefined(reason)

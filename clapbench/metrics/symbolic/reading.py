@@ -130,6 +130,8 @@ def _reasons(broken: dict[str, str]) -> str:
 
 def _read(path: Path, parse: Callable[[bytes], Score]) -> Score:
     """The piece in a file's bytes; a ValueError of ``parse`` becomes a `ScoreError`."""
+    if path.exists() and not path.is_file():
+        raise ScoreError(path, "needed a file, found a folder or a device")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)

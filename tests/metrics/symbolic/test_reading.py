@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from pathlib import Path
 
@@ -114,8 +115,10 @@ def test_a_huge_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_is_not_there_or_no_file_or_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.mid: no such file"):
         read_midi(tmp_path / "a.mid")
-    with pytest.raises(ScoreError, match="cannot be opened: Is a directory"):
-        read_midi(tmp_path)
+    os.mkfifo(tmp_path / "pipe.mid")
+    for other in (tmp_path, tmp_path / "pipe.mid"):
+        with pytest.raises(ScoreError, match="needed a file, found a folder or a device"):
+            read_midi(other)
     with pytest.raises(ScoreError, match="cannot be opened"):
         read_midi("a\0.mid")
     with pytest.raises(ScoreError, match=r"needed a file of .mid, .midi, .musicxml, .mxl, .xml, got .wav"):
