@@ -19,6 +19,7 @@ WINGS = [
     "hooks",
     "training",
     "running report compare ls",
+    "listening",
     "__init__",
     "encoders benchmarks study fetch api",
     "sources config probes results scoring grid",
@@ -34,7 +35,7 @@ KNOWS = {  # library -> the only places that may import it
     "matplotlib": ["report"],
     "peft": ["training.finetune"],
     "av": ["sound"],
-    "soundfile": ["sound", "benchmarks.synthetic"],
+    "soundfile": ["sound", "benchmarks.synthetic", "listening.webmushra"],
     "webdataset": ["training"],
     "braceexpand": ["training"],
 }
