@@ -25,13 +25,13 @@ HEARD = 91  # the lowest score of a hidden reference that is heard
 
 
 def simulate(
-    qualities: Mapping[str, float],
+    qualities: Mapping[str, float | int],
     *,
     listeners: int = 20,
     trials: int = 10,
-    bias: float = 5.0,
-    spread: float = 3.0,
-    noise: float = 8.0,
+    bias: float | int = 5.0,
+    spread: float | int = 3.0,
+    noise: float | int = 8.0,
     careless: int = 0,
     draws: int = crossed.DRAWS,
     seed: int = 0,

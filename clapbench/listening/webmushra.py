@@ -53,7 +53,7 @@ def prepare(
     reference: Path | str,
     out: Path | str,
     seed: int = 0,
-    loudness: float = LOUDNESS,
+    loudness: float | int = LOUDNESS,
     rate: int | None = None,
     fixed_order: bool = False,
     name: str | None = None,
@@ -72,10 +72,12 @@ def prepare(
     folders = {REFERENCE: Path(reference), **{one: Path(folder) for one, folder in systems.items()}}
     found = matched({one: sounds(folder, who=one) for one, folder in folders.items()}, reference=REFERENCE)
     clips = measured(found, reference=REFERENCE, rate=rate)
-    level = min(
-        loudness,
-        *(clip.loudness + PEAK - 20 * np.log10(clip.peak) for row in clips.values() for clip in row.values()),
+    headroom = min(
+        clip.loudness + PEAK - 20 * float(np.log10(clip.peak))
+        for row in clips.values()
+        for clip in row.values()
     )
+    level = min(float(loudness), headroom)
     rng = np.random.default_rng(seed)
     order = [sorted(clips)[place] for place in rng.permutation(len(clips))]
     test = slug(name or out.name)
@@ -101,7 +103,7 @@ def prepare(
     )
 
 
-def _check(systems: Mapping[str, Path | str], *, out: Path, loudness: float, rate: int | None) -> None:
+def _check(systems: Mapping[str, Path | str], *, out: Path, loudness: float | int, rate: int | None) -> None:
     taken = [one for one in systems if one in (REFERENCE, *CUTOFFS)]
     if not systems or taken or not all(one.strip() and one.isprintable() for one in systems):
         raise ValueError(
@@ -175,7 +177,7 @@ def _pages(rows: Sequence[Mapping[str, object]], test: str) -> list[pages.Page]:
     return found
 
 
-def _notes(clips: Mapping[str, Mapping[str, Clip]], *, level: float, loudness: float) -> list[str]:
+def _notes(clips: Mapping[str, Mapping[str, Clip]], *, level: float, loudness: float | int) -> list[str]:
     every = [clip for row in clips.values() for clip in row.values()]
     told = []
     if level < loudness - 0.05:

@@ -23,7 +23,7 @@ CLOSE = 1e-13  # the largest step, on the logarithms, that ends the climb
 
 
 def bradley_terry(
-    wins: Float64[np.ndarray, "*draws s s"], *, prior: float = PRIOR, close: float = CLOSE
+    wins: Float64[np.ndarray, "*draws s s"], *, prior: float | int = PRIOR, close: float = CLOSE
 ) -> Float64[np.ndarray, "*draws s"]:
     """Log strengths, mean 0, of each table of wins. ValueError for counts below 0 and where they do not exist.
 
