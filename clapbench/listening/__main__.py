@@ -184,9 +184,9 @@ def mushra_table(found: Mushra, *, name: str) -> grid.Table:
             f"listener: ICC(2,1) {_figure(reliable.single)}; of one rating: Krippendorff's alpha "
             f"{_figure(reliable.alpha)}"
         )
-        if reliable.mean.value > 0:
+        if reliable.ceiling.value is not None:
             caption.append(
-                f"ceiling: nothing is expected to correlate with the means above {reliable.mean.value**0.5:.3f}"
+                f"ceiling: nothing is expected to correlate with the means above {_figure(reliable.ceiling)}"
             )
     if reliable.note:
         caption.append(f"reliability: {reliable.note}")

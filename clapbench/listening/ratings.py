@@ -127,9 +127,8 @@ def _table(
         listener, trial, stimulus = (axes[axis][place] for axis, place in enumerate(gaps[0]))
         lines = [line for (one, *_), (_, line) in known.items() if one == listener]
         nobody = bool(np.isnan(ratings[:, gaps[0][1], gaps[0][2]]).all())
-        remedy = (
-            "Leave the stimulus out of all trials, or the trial out" if nobody else "Take this listener out"
-        )
+        mend = "If the study is blind, give its key (--key); else leave that stimulus or trial out"
+        remedy = mend if nobody else "Take this listener out"
         raise ValueError(
             f"{who} line {lines[0]}: needed a score of each stimulus in each trial from each listener, got none of "
             f"{_place(listener, trial, stimulus)}{' (nor from anybody)' if nobody else ''}; {len(gaps)} of "

@@ -3,7 +3,7 @@ r"""Post-screening of listeners by BS.1534-3: who does not hear the reference, o
 A listener goes who rates
 
 - the hidden reference below 90 in more than 15 % of the trials, or
-- the mid anchor (low-passed at 7 kHz) above 90 in more than 15 % of the trials. A trial in which more than 25 % of the
+- the mid anchor (low-passed at 7 kHz) above 90 in more than 15 % of the trials. A trial in which more than 25 % of all
   listeners do so says that the anchor does little to that clip: it counts for nobody.
 
 A score of exactly 90, and exactly 15 or 25 %, are within the limits.

@@ -2,8 +2,9 @@
 
 A clip of a system belongs to the clip of the reference with the same name (endings do not count). All sounds of the
 study get one loudness: the one asked for, or the highest at which no peak comes above -1 dBFS. Anchors are made of the
-reference. In each trial the systems and anchors are shuffled and called c1, c2, ...; trials are shuffled and called t1,
-t2, ...: what a listener's browser loads tells nothing. Everything that is random comes from the seed.
+reference. Trials are shuffled and called t1, t2, ..., the systems and anchors of t1 are shuffled and called t1c1, t1c2,
+...: what a listener's browser loads tells nothing, and no name stands in two trials, so answers cannot be averaged
+without the key. Everything that is random comes from the seed.
 """
 
 from __future__ import annotations
@@ -143,7 +144,9 @@ def _written(
         row = clips[clip]
         shuffled = [*(one for one in row if one != REFERENCE), *CUTOFFS]
         shuffled = [shuffled[place] for place in rng.permutation(len(shuffled))]
-        codes = {one: f"c{place:0{len(str(len(shuffled)))}d}" for place, one in enumerate(shuffled, start=1)}
+        codes = {
+            one: f"{trial}c{place:0{len(str(len(shuffled)))}d}" for place, one in enumerate(shuffled, start=1)
+        }
         for one, code in {REFERENCE: REFERENCE, **codes}.items():
             source = row.get(one, row[REFERENCE])
             samples, _ = played(source.path, rate=rate)
@@ -151,7 +154,7 @@ def _written(
                 samples = signals.anchor(samples, source.rate, cutoff=CUTOFFS[one])
             gain = level - source.loudness
             sound = np.asarray(samples, dtype=np.float64) * 10 ** (gain / 20)
-            file = folder / f"{trial}_{code}.wav"
+            file = folder / f"{f'{trial}_{code}' if one == REFERENCE else code}.wav"
             soundfile.write(file, sound, source.rate, subtype="PCM_24")
             loud = level if one not in CUTOFFS else signals.loudness(sound, source.rate)
             yield {

@@ -41,7 +41,7 @@ def krippendorff(x: Float64[np.ndarray, "raters units"]) -> float | None:
     Units with fewer than two ratings are left out, as Krippendorff does.
 
     >>> round(krippendorff(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 4.0]])), 4)
-    0.8649
+    0.878
     """
     made = ~np.isnan(x)
     kept = made.sum(axis=0) >= 2
@@ -75,14 +75,21 @@ class Reliability(NamedTuple):
     targets: int
     note: str | None = None
 
+    @property
+    def ceiling(self) -> Figure:
+        """The square root of ``mean``: how a perfect measure of these targets would correlate with raters' means."""
+        value, ci95 = self.mean
+        if value is None or value <= 0:
+            return Figure(None)
+        return Figure(
+            value**0.5, None if ci95 is None else Interval(*(max(0.0, bound) ** 0.5 for bound in ci95))
+        )
+
 
 def reliability(
     x: Float64[np.ndarray, "raters trials targets"], *, draws: int = DRAWS, seed: int = 0
 ) -> Reliability:
     """How well raters agree on targets, with intervals over raters and trials.
-
-    ``mean`` is the ceiling of what anything can correlate with the raters' means, squared: no more than
-    $\\sqrt{\\mathrm{ICC}(2, k)}$ is expected of a perfect measure of these targets.
 
     >>> rng = np.random.default_rng(0)
     >>> x = np.array([20.0, 50.0, 80.0]) + rng.normal(scale=5, size=(12, 4, 3))

@@ -30,7 +30,7 @@ def test_read_prints_scores_rejections_and_the_ceiling(capsys: pytest.CaptureFix
         "rejected uuid-07: hidden reference below 90 in 5 of 8 trials (62.5 %; at most 15 %)",
         "ICC(2,11) 0.987 (0.976 to 0.993); of one listener: ICC(2,1) 0.877",
         "Krippendorff's alpha 0.741",
-        "ceiling: nothing is expected to correlate with the means above 0.994",
+        "ceiling: nothing is expected to correlate with the means above 0.994 (0.988 to 0.996)",
         "note: 11 listeners: fewer than 20",
     ):
         assert words in told

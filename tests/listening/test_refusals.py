@@ -69,7 +69,7 @@ def test_gaps_name_the_listener_and_what_lacks(tmp_path: Path) -> None:
     assert "line 17: needed a score of each stimulus in each trial from each listener" in told
     assert "got none of listener u1, trial t2, stimulus sys_b; 1 of 60 lack. Take this listener out." in told
     told = refused(long(tmp_path / "x.csv", [row for row in ROWS if row[1:3] != ("t2", "sys_b")]))
-    assert "(nor from anybody); 4 of 60 lack. Leave the stimulus out of all trials" in told
+    assert "(nor from anybody); 4 of 60 lack. If the study is blind, give its key" in told
 
 
 def test_all_listeners_rejected(tmp_path: Path) -> None:

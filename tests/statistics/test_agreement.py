@@ -67,6 +67,8 @@ def test_the_figures_are_those_of_their_own_functions_and_pairs_give_them_too() 
     found = reliability(x, draws=50)
     icc, alpha = two_way(x.mean(axis=1).T), krippendorff(x.reshape(7, -1))
     assert (found.mean.value, found.single.value, found.alpha.value) == (icc.icc2k, icc.icc2, alpha)
+    assert found.ceiling.value == pytest.approx(icc.icc2k**0.5)
+    assert found.ceiling.ci95 == pytest.approx([bound**0.5 for bound in found.mean.ci95])
     once = resampled(x, Draws(np.ones((1, 7)), np.ones((1, 4))))
     assert np.ravel(once) == pytest.approx([icc.icc2k, icc.icc2, alpha], abs=1e-12)
 
