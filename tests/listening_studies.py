@@ -71,7 +71,7 @@ def web(
 
 
 def sounds(
-    folder: Path, *, seed: int, clips: int = 3, rate: int = 44_100, seconds: float = 1.5, gain: float = 0.1
+    folder: Path, *, seed: int, clips: int = 3, rate: int = 44_100, seconds: float = 0.8, gain: float = 0.1
 ) -> Path:
     """Stereo noise, another one in each clip and channel; the channels differ in level."""
     folder.mkdir(parents=True)

@@ -107,7 +107,7 @@ def test_every_clip_has_one_level_and_none_clips(study: Study) -> None:
             assert loud < -23
         else:
             assert loud == pytest.approx(-23, abs=0.2)  # the other filters of pyloudnorm are near to these
-        assert samples.shape == (round(1.5 * RATE), 2)
+        assert samples.shape == (round(0.8 * RATE), 2)
 
 
 def test_a_peak_lowers_the_level_of_all(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_anchors_are_the_reference_without_its_top(study: Study) -> None:
 def test_a_study_may_be_resampled(folders: dict[str, Path], tmp_path: Path) -> None:
     found = made(folders, tmp_path / "study", rate=48_000)
     samples, rate = heard(found, key(found)[0])
-    assert (rate, len(samples)) == (48_000, 72_000)
+    assert (rate, len(samples)) == (48_000, 38_400)
 
 
 # ---- blind, and in an order from the seed
@@ -179,11 +179,11 @@ def test_the_seed_decides_every_order(study: Study, folders: dict[str, Path], tm
         if path.is_file():
             assert path.read_bytes() == (same.folder / path.relative_to(study.folder)).read_bytes()
     orders, codes = set(), set()
-    for seed in range(8):
+    for seed in range(4):
         other = made(folders, tmp_path / f"s{seed}", seed=seed)
         orders.add(other.clips)
         codes |= {row["stimulus"][2:] for row in key(other) if row["system"] == "loud_net"}
-    assert len(orders) > 2
+    assert len(orders) > 1
     assert codes == {"c1", "c2", "c3", "c4"}
 
 
@@ -292,7 +292,7 @@ def test_clips_of_unlike_length_rate_or_channels_are_told_together(
     with pytest.raises(ValueError, match="3 of 9 are not") as error:
         made({**folders, "loud_net": other}, tmp_path / "study")
     for words in (
-        "has 66149 samples, its reference 66150",
+        "has 35279 samples, its reference 35280",
         "has 1 channels, its reference 2",
         "has 48000 Hz, clip_0.wav",
     ):
@@ -303,8 +303,8 @@ def test_clips_of_unlike_length_rate_or_channels_are_told_together(
     ("content", "words"),
     [
         (b"no sound", "clip_0.wav needed a sound file"),
-        (np.zeros((66_150, 2)), "clip_0.wav has no loudness: it is shorter than 0.4 s, or silent"),
-        (np.full((66_150, 3), 0.1), "clip_0.wav has 3 channels, not 1 or 2"),
+        (np.zeros((35_280, 2)), "clip_0.wav has no loudness: it is shorter than 0.4 s, or silent"),
+        (np.full((35_280, 3), 0.1), "clip_0.wav has 3 channels, not 1 or 2"),
     ],
 )
 def test_sounds_that_cannot_be_played(
