@@ -1,4 +1,4 @@
-"""The command `clapbench`: evaluate, train, report, study, compare, fetch, ls. Each reads its own arguments.
+"""The command `clapbench`: evaluate, train, report, study, compare, listening, fetch, ls. Each reads its own arguments.
 
 Nothing slow is imported before it is known what to do: help and a wrong name are answered at once.
 """
@@ -18,10 +18,15 @@ PROGRAMS = {
     "report": "the summary of a sweep again, from disk",
     "study": "what a study will test, locked before its cells exist",
     "compare": "two models on the same items",
+    "listening": "a listening study: made from systems, read from its answers",
     "fetch": "weights, tokenizers and archives ahead",
     "ls": "sweeps and cells on disk",
 }
-MODULES = {"report": "clapbench.report.__main__", "study": "clapbench.report.study"}
+MODULES = {
+    "report": "clapbench.report.__main__",
+    "study": "clapbench.report.study",
+    "listening": "clapbench.listening.__main__",
+}
 HELP = {
     "evaluate": """usage: {program} [-m] [KEY=VALUE ...]
 

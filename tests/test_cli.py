@@ -19,7 +19,7 @@ from clapbench import cli
 def test_help_names_every_program(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     told = capsys.readouterr().out
-    for name in ("evaluate", "train", "report", "compare", "fetch", "ls"):
+    for name in ("evaluate", "train", "report", "compare", "listening", "fetch", "ls"):
         assert f"  {name} " in told
     assert cli.main([]) == 2
 
@@ -34,7 +34,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"clapbench {clapbench.__version__}\n"
 
 
-@pytest.mark.parametrize("program", ["evaluate", "train", "report", "compare", "fetch", "ls"])
+@pytest.mark.parametrize("program", ["evaluate", "train", "report", "compare", "listening", "fetch", "ls"])
 def test_each_program_has_help(program: str, capsys: pytest.CaptureFixture[str]) -> None:
     with suppress(SystemExit):  # by which argparse leaves
         assert cli.main([program, "--help"]) == 0
