@@ -21,7 +21,7 @@ WINGS = [
     "running report compare ls",
     "__init__",
     "encoders benchmarks study fetch api",
-    "sources config probes results scoring grid",
+    "sources config probes metrics results scoring grid",
     "rows",
     "sound files console schema sheets kinds statistics",
     "strict lazy swapping",
@@ -37,6 +37,8 @@ KNOWS = {  # library -> the only places that may import it
     "soundfile": ["sound", "benchmarks.synthetic"],
     "webdataset": ["training"],
     "braceexpand": ["training"],
+    "symusic": ["metrics.symbolic.reading"],
+    "partitura": ["metrics.symbolic.musicxml"],
 }
 
 

@@ -1,0 +1,32 @@
+"""Symbolic music: pieces read from MIDI and MusicXML, what each is like, and how two sets of them differ."""
+
+from clapbench.metrics.symbolic.comparison import Comparison as Comparison
+from clapbench.metrics.symbolic.comparison import compare as compare
+from clapbench.metrics.symbolic.descriptors import DESCRIPTORS as DESCRIPTORS
+from clapbench.metrics.symbolic.descriptors import Described as Described
+from clapbench.metrics.symbolic.descriptors import describe as describe
+from clapbench.metrics.symbolic.descriptors import groove as groove
+from clapbench.metrics.symbolic.descriptors import ioi_entropy as ioi_entropy
+from clapbench.metrics.symbolic.descriptors import note_density as note_density
+from clapbench.metrics.symbolic.descriptors import pitch_class_entropy as pitch_class_entropy
+from clapbench.metrics.symbolic.descriptors import pitch_range as pitch_range
+from clapbench.metrics.symbolic.descriptors import polyphony as polyphony
+from clapbench.metrics.symbolic.descriptors import position_entropy as position_entropy
+from clapbench.metrics.symbolic.harmony import EPS as EPS
+from clapbench.metrics.symbolic.harmony import harmonic_change as harmonic_change
+from clapbench.metrics.symbolic.harmony import pitch_class_histogram as pitch_class_histogram
+from clapbench.metrics.symbolic.harmony import pitch_class_kl as pitch_class_kl
+from clapbench.metrics.symbolic.harmony import scale_consistency as scale_consistency
+from clapbench.metrics.symbolic.harmony import tonal_distance as tonal_distance
+from clapbench.metrics.symbolic.reading import Pieces as Pieces
+from clapbench.metrics.symbolic.reading import ScoreError as ScoreError
+from clapbench.metrics.symbolic.reading import read_folder as read_folder
+from clapbench.metrics.symbolic.reading import read_midi as read_midi
+from clapbench.metrics.symbolic.reading import read_musicxml as read_musicxml
+from clapbench.metrics.symbolic.reading import read_score as read_score
+from clapbench.metrics.symbolic.score import Score as Score
+from clapbench.metrics.symbolic.score import score_of as score_of
+from clapbench.metrics.symbolic.structure import repetition as repetition
+from clapbench.metrics.symbolic.structure import self_similarity as self_similarity
+from clapbench.metrics.symbolic.undefined import Undefined as Undefined
+from clapbench.metrics.symbolic.undefined import reason_of as reason_of
