@@ -1,0 +1,271 @@
+r"""Fréchet distance of two sets of embeddings: how far apart two Gaussians with their moments are (FAD).
+
+$\|\mu_r - \mu_g\|^2 + \mathrm{tr} \Sigma_r + \mathrm{tr} \Sigma_g - 2 \mathrm{tr} (\Sigma_r \Sigma_g)^{1/2}$, from 0;
+a square, in squared units of the rows. Covariances divide by n - 1. With any $W$ of $W^\top W = (n - 1) \Sigma$ the
+last trace is the nuclear norm of $W_r W_g^\top / \sqrt{(n - 1)(m - 1)}$, exact at any rank: no square root of a matrix,
+no imaginary part, nothing added to a diagonal. $W$ is what is cheapest: the rows themselves, less their mean, where
+they are no more than d; else Cholesky's root of the scatter.
+
+**The distance is biased upwards**, by about a constant over n, and more so the larger d is. Compare at equal n, or
+by `frechet_infinity`, the intercept of a line over 1/n.
+
+Sources: Dowson and Landau 1982 (the distance); Kilgour et al. 2019 (FAD); Chong and Forsyth 2020, sec. 3 (the line over
+1/n); Gui et al. 2024 (single songs); Chan et al. 1979 (merging moments). Chong and Forsyth draw rows with replacement;
+here sizes are prefixes of one permutation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from clapbench.metrics.sets import SETS, Interval, Measured, SetMetric, both, one_space, rows
+from clapbench.rows import Rows
+
+CHUNK = 8192  # rows whose scatter is taken at once
+MAX_LOSS = 1e-10  # share of a nuclear norm that squaring may lose
+MIN_PIVOT = 1e-4  # smallest over largest pivot of a Cholesky root that is taken as it is
+POINTS = 15  # sizes of the line over 1/n
+PARTS = 20  # of a set, left out in turn
+OUTLYING = 3.5  # robust deviations above the median that make a clip an outlier
+
+
+class Moments(NamedTuple):
+    """What the distance needs of a set: count, mean, and scatter, the sum of (x - mean)(x - mean)^T."""
+
+    n: int
+    mean: Float64[np.ndarray, " d"]
+    scatter: Float64[np.ndarray, "d d"]
+
+
+def moments(x: Rows) -> Moments:
+    """The moments of rows; ValueError for no rows or one that is not finite."""
+    return _moments(rows(x, who="moments", least=1))
+
+
+def merged(a: Moments, b: Moments) -> Moments:
+    """The moments of both sets of rows together, in any order, without the rows.
+
+    >>> one, other = moments([[0.0], [2.0]]), moments([[4.0], [6.0], [8.0]])
+    >>> float(merged(one, other).mean[0]), float(merged(one, other).scatter[0, 0])
+    (4.0, 40.0)
+    """
+    one_space(len(a.mean), len(b.mean), who="merged")
+    n, apart = a.n + b.n, b.mean - a.mean
+    between = np.outer(apart, apart) * (a.n * b.n / n)
+    return Moments(n, a.mean + apart * (b.n / n), a.scatter + b.scatter + between)
+
+
+def frechet_distance(reference: Rows, generated: Rows) -> Measured:
+    """Fréchet distance of two sets of rows, n x d and m x d: a float that carries n, m, d and notes.
+
+    Never below 0, and 0 to rounding for identical sets. Raises ValueError for under 2 rows, a value that is not
+    finite, and rows of unequal length.
+
+    >>> round(frechet_distance([[0.0, 0.0], [2.0, 0.0]], [[3.0, 0.0], [5.0, 0.0]]), 9)
+    9.0
+    """
+    pair = both(reference, generated, who="frechet_distance")
+    return _measured(*(_cloud(x) for x in pair))
+
+
+def frechet_from_moments(reference: Moments, generated: Moments) -> Measured:
+    """`frechet_distance` of two sets of which only the moments are at hand."""
+    for name, own in zip(SETS, (reference, generated), strict=True):
+        if own.n < 2:
+            raise ValueError(f"frechet_from_moments ({name}): needed at least 2 rows, got {own.n}.")
+        if not (np.isfinite(own.mean).all() and np.isfinite(own.scatter).all()):
+            raise ValueError(f"frechet_from_moments ({name}): needed finite moments, got NaN or infinity.")
+    one_space(len(reference.mean), len(generated.mean), who="frechet_from_moments")
+    return _measured(*(_cloud_of_moments(own) for own in (reference, generated)))
+
+
+class FrechetDistance(SetMetric):
+    """`frechet_distance` in memory that does not grow with the rows: moments of batches, and of processes, merge.
+
+    >>> metric = FrechetDistance()
+    >>> metric.update(reference=[[0.0, 0.0], [2.0, 0.0]])
+    >>> metric.update(generated=[[3.0, 0.0], [5.0, 0.0]])
+    >>> round(metric.compute().item(), 9)
+    9.0
+    """
+
+    full_state_update = True  # else every batch of `forward` would keep a matrix of its own
+    higher_is_better = False
+
+    def update(self, reference: Rows | None = None, generated: Rows | None = None) -> None:
+        """Add rows to either set or both. ValueError for rows that are not finite or of another length."""
+        for name, x in zip(SETS, (reference, generated), strict=True):
+            if x is None:
+                continue
+            found = _moments(rows(x, who=f"FrechetDistance ({name})", least=1))
+            before = getattr(self, name)
+            if len(before):
+                found = merged(self.moments(name), found)
+            count = np.full((1, len(found.mean)), float(found.n))
+            packed = torch.from_numpy(np.concatenate([count, found.mean[None], found.scatter]))
+            setattr(self, name, [packed[None]])
+
+    def moments(self, name: str) -> Moments:
+        """The moments of one set so far."""
+        packed = self.held(name).cpu().numpy()
+        return reduce(merged, (Moments(round(one[0, 0]), one[1], one[2:]) for one in packed))
+
+    def measure(self) -> Measured:
+        """The distance with n, m, d and notes."""
+        return frechet_from_moments(*(self.moments(name) for name in SETS))
+
+
+class Infinity(NamedTuple):
+    """The line through distances over 1/n: its value at 1/n = 0, its slope, how well it fits, and its points."""
+
+    value: float
+    slope: float
+    r2: float  # NaN where all distances are equal
+    n: tuple[int, ...]
+    distances: tuple[float, ...]
+    n_reference: int
+    d: int
+    seed: int
+    notes: tuple[str, ...] = ()
+
+
+def frechet_infinity(
+    reference: Rows, generated: Rows, *, points: int = POINTS, least: int | None = None, seed: int = 0
+) -> Infinity:
+    """The distance at infinitely many generated rows: all of ``reference`` against ever more of ``generated``.
+
+    ``points`` sizes from ``least`` (default: m / 5) to m, evenly spaced in 1/n, prefixes of one permutation drawn from
+    ``seed``: no row comes twice. The bias from the reference's own size stays. ``value`` may be negative.
+
+    Raises ValueError for fewer than 3 different sizes, and as `frechet_distance`.
+    """
+    who = "frechet_infinity"
+    pair = both(reference, generated, who=who)
+    m = len(pair.generated)
+    first = max(2, m // 5) if least is None else least
+    if not 2 <= first <= m or points < 3:
+        raise ValueError(f"{who}: needed 3 points or more from 2 to {m} rows, got {points} from {first}.")
+    sizes = np.unique(np.round(1 / np.linspace(1 / first, 1 / m, points)).astype(int))
+    if len(sizes) < 3:
+        raise ValueError(f"{who}: needed at least 3 different sizes, got {sizes.tolist()}. Give more rows.")
+    shuffled = pair.generated[np.random.default_rng(seed).permutation(m)]
+    against = _cloud(pair.reference)
+    found = np.array([_distance(against, _cloud(shuffled[:n])) for n in sizes])
+    slope, value = np.polyfit(1 / sizes, found, 1)
+    left, spread = found - slope / sizes - value, found - found.mean()
+    r2 = float(1 - left @ left / (spread @ spread)) if spread.any() else float("nan")
+    notes = _few(len(pair.reference), m, against.d)
+    if not r2 >= 0.9:
+        notes += (f"R2 of the line over 1/n is {r2:.2f}, below 0.9: do not trust its intercept.",)
+    return Infinity(
+        value=float(value),
+        slope=float(slope),
+        r2=r2,
+        n=tuple(sizes.tolist()),
+        distances=tuple(found.tolist()),
+        n_reference=len(pair.reference),
+        d=against.d,
+        seed=seed,
+        notes=notes,
+    )
+
+
+class _Cloud(NamedTuple):
+    """A set by its count, mean, trace of its scatter, and rows whose Gram matrix is its scatter."""
+
+    n: int
+    mean: Float64[np.ndarray, " d"]
+    trace: float
+    root: Float64[np.ndarray, "r d"]
+
+    @property
+    def d(self) -> int:
+        return len(self.mean)
+
+
+def _measured(a: _Cloud, b: _Cloud) -> Measured:
+    return Measured(_distance(a, b), n_reference=a.n, n_generated=b.n, d=a.d, notes=_few(a.n, b.n, a.d))
+
+
+def _few(n: int, m: int, d: int) -> tuple[str, ...]:
+    sides = [f"{count} {name}" for name, count in zip(SETS, (n, m), strict=True) if count <= d]
+    if not sides:
+        return ()
+    return (f"{' and '.join(sides)} rows do not fill {d} dimensions: the distance is biased far upwards.",)
+
+
+def _distance(a: _Cloud, b: _Cloud) -> float:
+    apart = a.mean - b.mean
+    cross = _nuclear_norm(a.root @ b.root.T) / ((a.n - 1) * (b.n - 1)) ** 0.5
+    return max(0.0, float(apart @ apart) + a.trace / (a.n - 1) + b.trace / (b.n - 1) - 2 * cross)
+
+
+def _nuclear_norm(x: np.ndarray) -> float:
+    """Sum of singular values: from the smaller Gram matrix where that loses no more than `MAX_LOSS`, else from x."""
+    square = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    energy = np.linalg.eigvalsh(square)
+    if energy[0] > 0:
+        s = np.sqrt(energy)
+        if np.finfo(float).eps * energy[-1] * (1 / s).sum() <= MAX_LOSS * s.sum():
+            return float(s.sum())
+    return float(np.linalg.svd(x, compute_uv=False).sum())
+
+
+def _moments(x: np.ndarray) -> Moments:
+    def of(piece: np.ndarray) -> Moments:
+        mean = piece.mean(axis=0)
+        centred = piece - mean
+        return Moments(len(piece), mean, centred.T @ centred)
+
+    return reduce(merged, (of(x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)))
+
+
+def _cloud(x: np.ndarray) -> _Cloud:
+    n, d = x.shape
+    mean = x.mean(axis=0)
+    centred = x - mean
+    trace = float(np.einsum("ij,ij->", centred, centred))
+    if n <= d:
+        # A reflection that turns the rows' null direction, all ones, into the first axis, which is then left out.
+        ones = np.full(n, n**-0.5)
+        ones[0] += 1
+        mirrored = centred - np.outer(ones, ones @ centred) / ones[0]
+        return _Cloud(n, mean, trace, mirrored[1:])
+    root = _cholesky(centred.T @ centred)
+    if root is None:
+        root = np.linalg.qr(centred, mode="r")
+    return _Cloud(n, mean, trace, root)
+
+
+def _cloud_of_moments(own: Moments) -> _Cloud:
+    root = _cholesky(own.scatter)
+    if root is None:
+        root = _pivoted(own.scatter)
+    return _Cloud(own.n, own.mean, float(np.trace(own.scatter)), root)
+
+
+def _cholesky(scatter: np.ndarray) -> np.ndarray | None:
+    """The upper triangular root, where it is well conditioned."""
+    try:
+        root = np.linalg.cholesky(scatter).T
+    except np.linalg.LinAlgError:
+        return None
+    pivots = root.diagonal()
+    return root if pivots.min() > MIN_PIVOT * pivots.max() else None
+
+
+def _pivoted(scatter: np.ndarray) -> np.ndarray:
+    """A root with as many rows as the scatter has rank, to rounding: by Cholesky's with pivots."""
+    from scipy.linalg.lapack import dpstrf
+
+    packed, pivots, rank, _ = dpstrf(scatter)
+    root = np.zeros((rank, len(scatter)))
+    root[:, pivots - 1] = np.triu(packed)[:rank]
+    return root
