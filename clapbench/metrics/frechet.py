@@ -177,6 +177,158 @@ def frechet_infinity(
     )
 
 
+class Jackknifed(NamedTuple):
+    """The distance with its 95 % intervals: of what it is on average at these sizes, and without its bias.
+
+    ``interval`` is for two systems of equal n and m; ``corrected_interval`` for the distance of the laws behind.
+    """
+
+    value: float
+    interval: Interval
+    corrected: float  # may be negative
+    corrected_interval: Interval
+    n_reference: int
+    n_generated: int
+    d: int
+    parts: int
+    seed: int
+    notes: tuple[str, ...] = ()
+
+
+def frechet_interval(
+    reference: Rows,
+    generated: Rows,
+    *,
+    reference_clips: Sequence[Hashable] | None = None,
+    generated_clips: Sequence[Hashable] | None = None,
+    parts: int = PARTS,
+    seed: int = 0,
+) -> Jackknifed:
+    """The distance with 95 % intervals by a jackknife: ``parts`` of either set, drawn from ``seed``, left out in turn.
+
+    Where rows are chunks, ``*_clips`` say which clip each is of; clips are left out whole. Half a width is the
+    jackknife's standard error times Student's quantile at parts - 1.
+
+    Of 150 simulated pairs of Gaussian sets in each of 6 settings (n = 60 to 400, d = 8 to 64) ``interval`` held the mean
+    distance at these sizes in 95 to 99 %, and ``corrected_interval`` that of the two laws in 95 to 99 %. The bootstrap
+    doubles the bias (a mean of 0.28 became 0.43 where the laws are 0.12 apart), so it is not offered: its percentiles
+    held either in none of 60 in 5 of the 6.
+
+    Raises ValueError for fewer than 3 parts or clips, and as `frechet_distance`.
+    """
+    who = "frechet_interval"
+    pair = both(reference, generated, who=who)
+    labels = [
+        _labels(clips, n=len(x), who=f"{who} ({name})")
+        for name, clips, x in zip(SETS, (reference_clips, generated_clips), pair, strict=True)
+    ]
+    clips = [int(own.max()) + 1 for own in labels]
+    parts = min(parts, *clips)
+    if parts < 3:
+        raise ValueError(
+            f"{who}: needed at least 3 parts and 3 clips of either set, got {parts} and {clips}."
+        )
+    rng = np.random.default_rng(seed)
+    clouds = [_cloud(x) for x in pair]
+    value = _distance(*clouds)
+    variance, bias = 0.0, 0.0
+    for side, (x, own, count) in enumerate(zip(pair, labels, clips, strict=True)):
+        part = rng.permutation(np.arange(count) % parts)[own]
+        without = [x[part != left_out] for left_out in range(parts)]
+        if min(map(len, without)) < 2:
+            raise ValueError(
+                f"{who} ({SETS[side]}): needed 2 rows where a part is left out. Give more clips."
+            )
+        found = np.array([_distance(_cloud(rest), clouds[1 - side]) for rest in without])
+        variance += (parts - 1) / parts * float(((found - found.mean()) ** 2).sum())
+        bias += (parts - 1) * (float(found.mean()) - value)
+    from scipy.special import stdtrit  # Student's quantile without the seconds that scipy.stats takes
+
+    reach = float(stdtrit(parts - 1, 0.975)) * variance**0.5
+    corrected = value - bias
+    return Jackknifed(
+        value=value,
+        interval=Interval(max(0.0, value - reach), value + reach),
+        corrected=corrected,
+        corrected_interval=Interval(corrected - reach, corrected + reach),
+        n_reference=len(pair.reference),
+        n_generated=len(pair.generated),
+        d=clouds[0].d,
+        parts=parts,
+        seed=seed,
+        notes=_few(len(pair.reference), len(pair.generated), clouds[0].d),
+    )
+
+
+class Song(NamedTuple):
+    """One clip: the distance of its chunks from the reference; NaN where they are too few."""
+
+    clip: Hashable
+    distance: float
+    n: int
+    outlier: bool
+
+
+class Songs(NamedTuple):
+    """Clips from the farthest to the nearest, those without a distance last; a distance over ``limit`` is an outlier."""
+
+    songs: tuple[Song, ...]
+    limit: float
+    n_reference: int
+    d: int
+    notes: tuple[str, ...] = ()
+
+
+def per_song_frechet(reference: Rows, generated: Rows, *, clips: Sequence[Hashable], least: int = 2) -> Songs:
+    """The distance of each clip's chunks from all of ``reference``: which clips lie farthest.
+
+    ``clips`` says for each row of ``generated`` which clip it is a chunk of. Bias goes with the number of chunks, so
+    clips are comparable at equal numbers only; a note tells where they differ. Outliers lie more than 3.5 robust
+    deviations (1.4826 times the median absolute deviation) above the median of all clips.
+
+    Raises ValueError as `frechet_distance`, and for labels that are not as many as rows.
+    """
+    who = "per_song_frechet"
+    if least < 2:
+        raise ValueError(f"{who}: needed at least 2 chunks of a clip, got least={least}.")
+    pair = both(reference, generated, who=who)
+    labels = _labels(clips, n=len(pair.generated), who=who)
+    names = list(dict.fromkeys(clips))
+    against = _cloud(pair.reference)
+    order = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    chunks = np.split(pair.generated[order], counts.cumsum()[:-1])
+    found = np.array([_distance(against, _cloud(x)) if len(x) >= least else np.nan for x in chunks])
+    known = found[~np.isnan(found)]
+    limit = float("nan")
+    if len(known):
+        middle = np.median(known)
+        limit = float(middle + OUTLYING * 1.4826 * np.median(np.abs(known - middle)))
+    notes: tuple[str, ...] = ()
+    if len(known) < len(found):
+        notes += (
+            f"{len(found) - len(known)} of {len(found)} clips have under {least} chunks, so no distance.",
+        )
+    if len(set(counts[~np.isnan(found)].tolist())) > 1:
+        notes += ("Clips have unlike numbers of chunks: those with fewer seem farther.",)
+    songs = [
+        Song(name, float(value), int(count), bool(value > limit))
+        for name, value, count in zip(names, found, counts, strict=True)
+    ]
+    songs.sort(key=lambda song: (np.isnan(song.distance), -song.distance))
+    return Songs(tuple(songs), limit, n_reference=len(pair.reference), d=against.d, notes=notes)
+
+
+def _labels(clips: Sequence[Hashable] | None, *, n: int, who: str) -> np.ndarray:
+    """Clips as numbers from 0, in the order in which they come first; without labels each row is one."""
+    if clips is None:
+        return np.arange(n)
+    if len(clips) != n:
+        raise ValueError(f"{who}: needed the clip of each of {n} rows, got {len(clips)} labels.")
+    numbers = {clip: number for number, clip in enumerate(dict.fromkeys(clips))}
+    return np.array([numbers[clip] for clip in clips])
+
+
 class _Cloud(NamedTuple):
     """A set by its count, mean, trace of its scatter, and rows whose Gram matrix is its scatter."""
 

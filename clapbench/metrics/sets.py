@@ -13,7 +13,6 @@ from torchmetrics import Metric
 
 from clapbench.rows import Rows, checked, tensor
 
-Matrix = Float64[np.ndarray, "n d"]
 MIN_ROWS = 2  # a single row has no spread
 SETS = ("reference", "generated")
 
@@ -64,7 +63,9 @@ class Measured(float):
         return (float(self),), dict(self.__dict__)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items() if value not in (None, ()))
+        told = ", ".join(
+            f"{name}={value!r}" for name, value in self.__dict__.items() if value not in (None, ())
+        )
         return f"Measured({float(self)!r}, {told})"
 
 
@@ -102,6 +103,16 @@ def one_space(reference: int, generated: int, *, who: str) -> None:
         )
 
 
+def unit(x: Float64[np.ndarray, "n d"], *, who: str) -> Float64[np.ndarray, "n d"]:
+    """Rows at length 1; ValueError for one of zeros."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    if not length.all():
+        raise ValueError(
+            f"{who}: needed rows with a direction, got {int((length == 0).sum())} rows of zeros."
+        )
+    return x / length
+
+
 class SetMetric(Metric):
     """Holds the rows of both sets; a subclass says in ``measure`` what to make of them.
 
@@ -132,7 +143,9 @@ class SetMetric(Metric):
         if isinstance(pieces, Tensor):  # gathered over processes
             return pieces
         if not pieces:
-            raise ValueError(f"{type(self).__name__}: needed rows of the {name} set, got none. Call update first.")
+            raise ValueError(
+                f"{type(self).__name__}: needed rows of the {name} set, got none. Call update first."
+            )
         return torch.cat(pieces)
 
     @abstractmethod
