@@ -37,7 +37,7 @@ class Adherence(NamedTuple):
 
 
 def adherence(clips: Rows, prompts: Rows) -> Adherence:
-    """Text adherence of rows of clips, n x d, to those of their prompts, n x d: row i of one belongs to row i of the other.
+    """Text adherence of rows of clips, n x d, to those of their prompts, n x d: row i belongs to row i.
 
     Equal prompt rows are one prompt, and never mismatched.
 

@@ -46,8 +46,8 @@ class Coverage(NamedTuple):
 def prdc(reference: Rows, generated: Rows, *, k: int = NEIGHBOURS) -> Coverage:
     """Precision, recall, density and coverage of two sets of rows, n x d and m x d, in `BLOCK` x max(n, m) memory.
 
-    Raises ValueError for under 2 rows, a value that is not finite, rows of unequal length, and a k that is not from 1 to
-    less than n and m.
+    Raises ValueError for under 2 rows, a value that is not finite, rows of unequal length, and a k that is not
+    from 1 to less than n and m.
 
     >>> found = prdc([[0.0], [1.0], [2.0]], [[0.5], [9.0], [9.5]], k=1)
     >>> [round(value, 3) for value in found[:4]]
