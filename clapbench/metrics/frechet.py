@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float64
+from torch import Tensor
 
 from clapbench.metrics.sets import SETS, Interval, Measured, SetMetric, both, one_space, rows
 from clapbench.rows import Rows
@@ -95,7 +96,6 @@ class FrechetDistance(SetMetric):
     9.0
     """
 
-    full_state_update = True  # else every batch of `forward` would keep a matrix of its own
     higher_is_better = False
 
     def update(self, reference: Rows | None = None, generated: Rows | None = None) -> None:
@@ -107,9 +107,14 @@ class FrechetDistance(SetMetric):
             before = getattr(self, name)
             if len(before):
                 found = merged(self.moments(name), found)
-            count = np.full((1, len(found.mean)), float(found.n))
-            packed = torch.from_numpy(np.concatenate([count, found.mean[None], found.scatter]))
-            setattr(self, name, [packed[None]])
+            setattr(self, name, [_packed(found)])
+
+    def forward(self, *args: Any, **kwargs: Any) -> Float64[Tensor, ""]:
+        """`update`, and the distance of this batch alone."""
+        value = super().forward(*args, **kwargs)  # which keeps the moments of every batch
+        for name in SETS:
+            setattr(self, name, [_packed(self.moments(name))])
+        return value
 
     def moments(self, name: str) -> Moments:
         """The moments of one set so far."""
@@ -367,6 +372,12 @@ def _nuclear_norm(x: np.ndarray) -> float:
         if np.finfo(float).eps * energy[-1] * (1 / s).sum() <= MAX_LOSS * s.sum():
             return float(s.sum())
     return float(np.linalg.svd(x, compute_uv=False).sum())
+
+
+def _packed(own: Moments) -> Float64[Tensor, "1 e d"]:
+    """All three in one tensor: count, mean and scatter from the top."""
+    count = np.full((1, len(own.mean)), float(own.n))
+    return torch.from_numpy(np.concatenate([count, own.mean[None], own.scatter])[None])
 
 
 def _moments(x: np.ndarray) -> Moments:

@@ -9,7 +9,7 @@ where both sets are of one law: the sign is kept.
 - KID: $\mathrm{MMD}^2$ with $k = (x \cdot y / d + 1)^3$.
 
 Sources: Gretton et al. 2012, eq. 3; Chung et al. 2025 (KAD); Binkowski et al. 2018 (KID). The code of KAD takes b
-from the evaluated set, which gives every system a kernel of its own; KID's usual code averages over subsets of equal size.
+from the evaluated set, which gives every system a kernel of its own; that of KID averages over subsets of equal size.
 """
 
 from __future__ import annotations

@@ -132,10 +132,18 @@ class SetMetric(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, reference: Rows | None = None, generated: Rows | None = None) -> None:
-        """Add rows to either set or both. TypeError for what holds no rows."""
+        """Add rows to either set or both. TypeError for what holds no rows, ValueError for those of another length."""
         for name, x in zip(SETS, (reference, generated), strict=True):
-            if x is not None:
-                getattr(self, name).append(tensor(x, who=f"{type(self).__name__} ({name})"))
+            if x is None:
+                continue
+            found = tensor(x, who=f"{type(self).__name__} ({name})")
+            before = getattr(self, name)
+            if len(before) and before[-1].shape[-1] != found.shape[1]:
+                raise ValueError(
+                    f"{type(self).__name__} ({name}): needed rows of {before[-1].shape[-1]} numbers as before, got "
+                    f"{found.shape[1]}. Embed all with one encoder."
+                )
+            before.append(found)
 
     def held(self, name: str) -> Tensor:
         """The rows of one set so far."""

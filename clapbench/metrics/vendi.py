@@ -46,7 +46,7 @@ class VendiScore(Metric):
     2.0
     """
 
-    full_state_update = True  # else every batch of `forward` would keep a matrix of its own
+    full_state_update = False
     higher_is_better = True
     is_differentiable = False
 
@@ -68,6 +68,12 @@ class VendiScore(Metric):
             square += before
         self.squares = [torch.from_numpy(square)[None]]
         self.n += len(directions)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Float64[Tensor, ""]:
+        """`update`, and the score of this batch alone."""
+        value = super().forward(*args, **kwargs)  # which keeps a matrix of every batch
+        self.squares = [torch.from_numpy(self.total())[None]]
+        return value
 
     def total(self) -> Float64[np.ndarray, "d d"]:
         """The second moment of the unit rows so far, times n."""

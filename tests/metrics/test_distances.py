@@ -374,7 +374,7 @@ def test_refusals_of_one() -> None:
         ("at least 2 rows, got 1", lambda: frechet_from_moments(moments(x[:1]), moments(y))),
         (
             "needed finite moments",
-            lambda: frechet_from_moments(moments(x)._replace(mean=np.full(6, np.nan)), moments(y)),
+            lambda: frechet_from_moments(moments(x), moments(y)._replace(mean=x[0] * np.nan)),
         ),
         ("needed both sets in one space", lambda: merged(moments(x), moments(y[:, :5]))),
     ]
@@ -390,7 +390,5 @@ def test_refusals_of_metrics(make: Callable[[], Any]) -> None:
     metric.update(reference=rows(0))
     with pytest.raises(ValueError, match="rows of the generated set, got none"):
         metric.compute()
-    with pytest.raises(ValueError, match=r"(needed both sets in|equal|same)|Sizes of tensors"):
+    with pytest.raises(ValueError, match=r"needed (both sets in one space|rows of 6 numbers as before), got"):
         metric.update(reference=rows(0)[:, :5])
-        metric.update(generated=rows(1))
-        metric.compute()
