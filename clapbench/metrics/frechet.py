@@ -402,7 +402,7 @@ def _cloud(x: np.ndarray) -> _Cloud:
         return _Cloud(n, mean, trace, mirrored[1:])
     root = _cholesky(centred.T @ centred)
     if root is None:
-        root = np.linalg.qr(centred, mode="r")
+        root = np.asarray(np.linalg.qr(centred, mode="r"))
     return _Cloud(n, mean, trace, root)
 
 

@@ -12,16 +12,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from clapbench.rows import Rows, checked, tensor
+from clapbench.statistics.proportions import Interval
 
 MIN_ROWS = 2  # a single row has no spread
 SETS = ("reference", "generated")
-
-
-class Interval(NamedTuple):
-    """A 95 % interval."""
-
-    low: float
-    high: float
 
 
 class Measured(float):
@@ -120,7 +114,7 @@ class SetMetric(Metric):
     """
 
     full_state_update = False
-    higher_is_better = None
+    higher_is_better: bool | None = None
     is_differentiable = False
 
     reference: list[Tensor]
