@@ -205,7 +205,7 @@ def _median_distance(x: np.ndarray) -> float:
     while True:
         below, kept = 0, []
         for square in _squares(x):
-            below += np.count_nonzero(square < low)
+            below += int(np.count_nonzero(square < low))
             kept.append(square[(square >= low) & (square <= high)])
         found = np.concatenate(kept)
         if below > middle[0]:

@@ -120,7 +120,7 @@ class SetMetric(Metric):
     """
 
     full_state_update = False
-    higher_is_better = None
+    higher_is_better: bool | None = None
     is_differentiable = False
 
     reference: list[Tensor]
