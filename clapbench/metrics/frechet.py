@@ -146,7 +146,8 @@ def frechet_infinity(
     """The distance at infinitely many generated rows: all of ``reference`` against ever more of ``generated``.
 
     ``points`` sizes from ``least`` (default: m / 5) to m, evenly spaced in 1/n, prefixes of one permutation drawn from
-    ``seed``: no row comes twice. The bias from the reference's own size stays. ``value`` may be negative.
+    ``seed``: no row comes twice. The bias from the reference's own size stays, and ``value`` may be negative. Which
+    rows a prefix holds goes with their order.
 
     Raises ValueError for fewer than 3 different sizes, and as `frechet_distance`.
     """
@@ -211,7 +212,7 @@ def frechet_interval(
     """The distance with 95 % intervals by a jackknife: ``parts`` of either set, drawn from ``seed``, left out in turn.
 
     Where rows are chunks, ``*_clips`` say which clip each is of; clips are left out whole. Half a width is the
-    jackknife's standard error times Student's quantile at parts - 1.
+    jackknife's standard error times Student's quantile at parts - 1. Which clips make a part goes with their order.
 
     Of 150 simulated pairs of Gaussian sets in each of 6 settings (n = 60 to 400, d = 8 to 64) ``interval`` held the
     mean distance at these sizes in 95 to 99 %, ``corrected_interval`` that of the two laws in as many. A bootstrap
@@ -365,13 +366,17 @@ def _distance(a: _Cloud, b: _Cloud) -> float:
 
 def _nuclear_norm(x: np.ndarray) -> float:
     """Sum of singular values: from the smaller Gram matrix where that loses no more than `MAX_LOSS`, else from x."""
+    scale = np.abs(x).max(initial=0.0)
+    if not scale:  # a set of equal rows, which may have no root at all
+        return 0.0
+    x = x / scale  # so that squares stay in range
     square = x @ x.T if len(x) < x.shape[1] else x.T @ x
     energy = np.linalg.eigvalsh(square)
     if energy[0] > 0:
         s = np.sqrt(energy)
         if np.finfo(float).eps * energy[-1] * (1 / s).sum() <= MAX_LOSS * s.sum():
-            return float(s.sum())
-    return float(np.linalg.svd(x, compute_uv=False).sum())
+            return float(scale * s.sum())
+    return float(scale * np.linalg.svd(x, compute_uv=False).sum())
 
 
 def _packed(own: Moments) -> Float64[Tensor, "1 e d"]:
